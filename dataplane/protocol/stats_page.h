@@ -1,0 +1,107 @@
+// The third memfd: counters, written by the dataplane, mapped read-only by others. Every word has one writer, who
+// never waits; a reader may see a word before its neighbour, and takes two readings for a rate.
+//
+//   StatsHeader | WorkerStats[workers] | PortStats[ports] | LinkStats[links] | MemberStats[groups * kMaxMembers]
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "dataplane/protocol/counters.h"
+#include "dataplane/protocol/install.h"
+
+namespace sky {
+
+inline constexpr uint64_t kStatsMagic = 0x31737461'7473'6b73;
+
+/// A counter with one writer: add is a plain load and store, no locked instruction.
+class StatsWord {
+ public:
+  void add(uint64_t n) { set(get() + n); }
+  void set(uint64_t value) { value_.store(value, std::memory_order_relaxed); }
+  uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_;
+};
+static_assert(sizeof(StatsWord) == 8);
+
+struct StatsHeader {
+  uint64_t magic;
+  uint32_t abi_version;
+  uint32_t counters;  ///< kCounters of the writer
+  uint32_t drop_reasons;
+  uint32_t workers;
+  uint32_t ports;
+  uint32_t links;
+  uint32_t groups;
+  uint32_t pad;
+  uint64_t boot_id;
+  StatsWord started_ns;    ///< CLOCK_MONOTONIC
+  StatsWord heartbeat_ns;  ///< main core, last turn
+  StatsWord attachments;   ///< control planes so far
+  StatsWord batches;
+  StatsWord batches_refused;
+  StatsWord rules;  ///< standing now
+  StatsWord buffers;       ///< packet buffers in all pools
+  StatsWord buffers_free;
+};
+
+struct alignas(64) WorkerStats {
+  StatsWord counters[kCounters];
+  StatsWord drops[kDropReasons];
+  StatsWord heartbeat_ns;
+  StatsWord busy_ns;  ///< time in turns that found work
+};
+
+struct alignas(64) PortStats {
+  StatsWord received;
+  StatsWord received_bytes;
+  StatsWord transmitted;
+  StatsWord transmitted_bytes;
+  StatsWord full;  ///< frames the port did not take
+  StatsWord up;
+};
+
+struct alignas(64) LinkStats {
+  StatsWord received;
+  StatsWord received_bytes;  ///< carrier payload
+  StatsWord transmitted;
+  StatsWord transmitted_bytes;
+  StatsWord bad_tags;
+  StatsWord replays;
+  StatsWord up;          ///< 1 when live
+  StatsWord flaps;       ///< times it went down
+  StatsWord rtt_ns;      ///< smoothed, from liveness
+  StatsWord heard_ns;    ///< CLOCK_MONOTONIC of the last authentic frame
+  StatsWord send_epoch;
+  StatsWord receive_epoch;
+};
+
+struct alignas(64) MemberStats {
+  StatsWord packets;
+  StatsWord bytes;
+  StatsWord live;
+  StatsWord rtt_ns;
+  StatsWord deaths;
+  StatsWord probes_sent;
+  StatsWord probes_lost;
+};
+
+/// Where each array lies in a page of these sizes.
+struct StatsLayout {
+  size_t workers, ports, links, members, bytes;
+
+  static constexpr StatsLayout of(uint32_t workers, uint32_t ports, uint32_t links, uint32_t groups) {
+    StatsLayout at{};
+    at.workers = (sizeof(StatsHeader) + 63) / 64 * 64;
+    at.ports = at.workers + sizeof(WorkerStats) * workers;
+    at.links = at.ports + sizeof(PortStats) * ports;
+    at.members = at.links + sizeof(LinkStats) * links;
+    at.bytes = at.members + sizeof(MemberStats) * groups * kMaxMembers;
+    return at;
+  }
+};
+
+}  // namespace sky

@@ -1,0 +1,80 @@
+// What goes into the core and what comes out: plain data, no descriptors, no clocks.
+// The daemon turns descriptors into events and actions into writes; a simulator does the same with queues.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "dataplane/base/log.h"
+#include "dataplane/protocol/control_packet.h"
+#include "dataplane/protocol/install.h"
+
+namespace sky::controlplane {
+
+/// The dataplane answered an attach request; `rows` is everything that stands there, as the puts that made it
+/// (InstallMessage::verb put_link, put_session, put_rule, put_group, put_member, put_destination).
+struct Attached {
+  uint64_t boot_id;
+  uint64_t fence;
+  std::vector<InstallMessage> rows;
+};
+/// Its socket closed or its rings broke.
+struct Detached {};
+struct Acked {
+  uint64_t generation;
+  InstallError error;
+  uint32_t index;
+};
+/// A message of the event ring: link_state, chain_confirmed, member_state, miss.
+struct DataplaneEvent {
+  InstallMessage message;
+};
+struct PacketIn {
+  ControlPacket packet;
+};
+/// `next_deadline()` has come.
+struct Tick {};
+/// A user asks; answered by exactly one Answer with the same token, within 5 s.
+struct PingRequest {
+  uint64_t token;
+  std::string node;
+};
+struct TraceRequest {
+  uint64_t token;
+  std::string node;
+};
+
+using Event = std::variant<Attached, Detached, Acked, DataplaneEvent, PacketIn, Tick, PingRequest, TraceRequest>;
+
+/// One batch, without begin and commit: the daemon adds them with the attachment's boot ID and fence.
+struct Install {
+  uint64_t generation;
+  std::vector<InstallMessage> messages;
+};
+struct Send {
+  ControlPacket packet;
+};
+struct TraceHop {
+  std::string node;
+  std::string link;     ///< into that node; empty for the first
+  int64_t delay_ns = -1;  ///< round trip from the ingress; -1 when it did not answer
+};
+struct TracedCircuit {
+  std::string circuit;
+  std::vector<TraceHop> hops;
+};
+struct Answer {
+  uint64_t token;
+  std::string error;  ///< empty when it worked
+  std::vector<TracedCircuit> circuits;  ///< ping: one hop each, the far end
+};
+struct Log {
+  LogLevel level;
+  std::string text;
+};
+
+using Action = std::variant<Install, Send, Answer, Log>;
+
+}  // namespace sky::controlplane

@@ -1,0 +1,64 @@
+// A burst of packets on their way through the stages: plain data, one record of 64 bytes per packet.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/base/ids.h"
+#include "dataplane/protocol/frame.h"
+#include "dataplane/verdict.h"
+
+struct rte_mbuf;
+
+namespace sky {
+struct Rule;
+}
+
+namespace sky::dataplane {
+
+struct Link;
+struct Session;
+struct KeySlot;
+
+/// One packet. `data[length]` is the carrier payload (link header first) between receive and transmit, and the IP
+/// packet between ingress's look-up and its sealing, and after egress's opening.
+struct Slot {
+  rte_mbuf* mbuf;
+  uint8_t* data;
+  Link* link;        ///< arrived on; from `route` and `ingress` on: leaves by
+  Session* session;  ///< egress and ingress
+  const Rule* rule;  ///< consume rule, from `route` to `egress`
+  KeySlot* key;      ///< open: receive key
+  uint32_t member;   ///< ingress: group << 3 | member slot
+  uint16_t length;
+  uint16_t stream;   ///< ingress: end-to-end stream
+  Verdict verdict;
+  Drop drop;         ///< why, where the verdict is drop
+  uint8_t hop_limit;  ///< of the frame that leaves
+  uint8_t queue_class;  ///< class (high three bits), queue (low two)
+  uint32_t reserved;
+};
+static_assert(sizeof(Slot) == 64 + 8 - 8);
+
+inline constexpr unsigned kBurst = 64;
+
+struct Batch {
+  unsigned count = 0;
+  std::array<Slot, kBurst> slots;
+
+  Slot* begin() { return slots.data(); }
+  Slot* end() { return slots.data() + count; }
+  bool full() const { return count == kBurst; }
+  Slot& add() { return slots[count++]; }
+};
+
+inline void drop(Slot& slot, Drop reason) {
+  slot.verdict = Verdict::drop;
+  slot.drop = reason;
+}
+
+enum class Queue : uint8_t { control = 0, realtime = 1, other = 2 };
+inline constexpr unsigned kQueues = 3;
+inline constexpr uint8_t kControlQueue = 0;
+
+}  // namespace sky::dataplane

@@ -1,0 +1,42 @@
+// The rings between the main core and one worker: the same single-producer rings as across the contract, in private
+// memory. A worker never blocks on them: what does not fit is dropped and counted.
+//
+// Wakes: the main core writes `wake_worker` after a push, since an idle worker may be asleep; a worker writes
+// `wake_main` once per turn that pushed. Both are eventfds, -1 when nobody sleeps (tests).
+#pragma once
+
+#include <memory>
+
+#include "dataplane/protocol/control_packet.h"
+#include "dataplane/protocol/install.h"
+#include "dataplane/protocol/shm_ring.h"
+
+namespace sky::dataplane {
+
+/// A ring whose two ends live in this process, on different threads.
+template <typename T>
+class LocalRing {
+ public:
+  explicit LocalRing(uint32_t capacity)
+      : slots_(std::make_unique<T[]>(capacity)),
+        producer(positions_.get(), slots_.get(), capacity),
+        consumer(positions_.get(), slots_.get(), capacity) {}
+
+ private:
+  std::unique_ptr<ShmRingPositions> positions_ = std::make_unique<ShmRingPositions>();
+  std::unique_ptr<T[]> slots_;
+
+ public:
+  ShmProducer<T> producer;
+  ShmConsumer<T> consumer;
+};
+
+struct WorkerChannel {
+  LocalRing<ControlPacket> down{256};     ///< main core to worker: packets to seal and send
+  LocalRing<ControlPacket> up{256};       ///< worker to main core: punts
+  LocalRing<InstallMessage> events{1024};  ///< worker to main core: link_state, chain_confirmed, member_state, miss
+  int wake_worker = -1;
+  int wake_main = -1;
+};
+
+}  // namespace sky::dataplane

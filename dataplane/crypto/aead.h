@@ -1,0 +1,52 @@
+// AES-256-GCM over a whole burst: operations hold bytes, never packet buffers, and an engine does
+// all of them in one pass. An engine's scratch belongs to one thread: one engine per worker and one
+// for the main core.
+//
+// On entry: every pointer of an operation is valid for its length; `data` may have any alignment
+// and any length up to kAeadMaxBytes, 0 included; no two operations of a burst overlap. After seal:
+// data is ciphertext, tag is written, `authentic` is true. After open: `authentic` says whether the
+// tag held (compared in constant time); data is plaintext when it did and of no meaning when it did
+// not. Cost: one virtual call per burst, no allocation. Source: NIST SP 800-38D; docs/protocol.md,
+// "Frame".
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace sky::dataplane {
+
+inline constexpr size_t kAeadKeyBytes = 32;
+inline constexpr size_t kAeadTagBytes = 16;
+inline constexpr size_t kAeadNonceBytes = 12;
+inline constexpr uint32_t kAeadMaxBytes = 65535;
+
+/// An expanded key: the storage that every engine expands into. What lies in it depends on the
+/// engine and on the CPU, so one process uses one kind of engine. Keep it on a 64-byte boundary
+/// (KeySlot does): it then spans 16 lines.
+struct alignas(16) AeadKey {
+  std::array<uint8_t, 1008> expanded;
+};
+
+struct AeadOp {
+  const AeadKey* key;
+  uint8_t* data;  ///< in place: plaintext or ciphertext
+  uint8_t* tag;   ///< kAeadTagBytes: written by seal, compared by open
+  const uint8_t* associated;
+  uint32_t length;
+  uint16_t associated_length;
+  bool authentic;
+  std::array<uint8_t, kAeadNonceBytes> nonce;
+};
+
+class AeadEngine {
+ public:
+  virtual ~AeadEngine() = default;
+  /// Reads nothing but CPU-wide tables: the main core may expand keys for all workers.
+  virtual void expand(std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept = 0;
+  virtual void seal(std::span<AeadOp> ops) noexcept = 0;
+  virtual void open(std::span<AeadOp> ops) noexcept = 0;
+};
+
+}  // namespace sky::dataplane

@@ -1,9 +1,11 @@
-// The messages of the contract between the two processes: 64 bytes each, native byte order (both ends are on one
-// machine), every field validated by the reader after it was copied out of the ring (docs/protocol.md, "Contract").
+// The messages of the contract between the two processes: 64 bytes each, native byte order (both
+// ends are on one machine), every field validated by the reader after it was copied out of the ring
+// (docs/protocol.md, "Contract").
 //
-// Down (install ring): begin, puts and deletes, commit; or dump. Up (ack ring): ack, dump rows in the form of the put
-// that would make them, dump_end. Up (event ring): link_state, chain_confirmed, member_state, miss.
-// A batch is checked whole and refused whole, or applied in dependency order and acked with its generation.
+// Down (install ring): begin, puts and deletes, commit; or dump. Up (ack ring): ack, dump rows in
+// the form of the put that would make them, dump_end. Up (event ring): link_state, chain_confirmed,
+// member_state, miss. A batch is checked whole and refused whole, or applied in dependency order
+// and acked with its generation.
 #pragma once
 
 #include <array>
@@ -45,17 +47,18 @@ enum class Table : uint8_t { links = 1, sessions, rules, groups, members, destin
 enum class InstallError : uint8_t {
   none = 0,
   unknown_verb,
-  no_batch,          ///< a put outside begin ... commit
-  batch_too_long,    ///< over kMaxBatch messages
-  count_mismatch,    ///< commit counts otherwise than the dataplane
+  no_batch,        ///< a put outside begin ... commit
+  batch_too_long,  ///< over kMaxBatch messages
+  count_mismatch,  ///< commit counts otherwise than the dataplane
   wrong_boot_id,
   wrong_fence,
-  bad_index,         ///< outside the table
-  bad_value,         ///< a field outside its range
-  missing_dependency,  ///< names a link, session or group that neither stands nor comes in this batch
-  still_used,        ///< deletes what something that stays refers to
-  key_seen_before,   ///< a chain is installed once in its life
-  occupied,          ///< the route table slot holds another route ID
+  bad_index,           ///< outside the table
+  bad_value,           ///< a field outside its range
+  missing_dependency,  ///< names a link, session or group that neither stands nor comes in this
+                       ///< batch
+  still_used,          ///< deletes what something that stays refers to
+  key_seen_before,     ///< a chain is installed once in its life
+  occupied,            ///< the route table slot holds another route ID
   not_found,
   table_full,
 };
@@ -115,16 +118,16 @@ struct LinkMessage {
   PortIndex port{};
   MacAddress peer_mac{};
   uint16_t ether_type{};
-  uint8_t least_kind{};      ///< FrameKind
-  uint8_t multiplier{};      ///< liveness: detection after so many intervals, 2..10
-  uint32_t interval_us{};    ///< liveness: 1,000..1,000,000
-  uint32_t hold_ms{};        ///< up after this long without a fault, doubling to 60 s
-  uint16_t mtu{};            ///< carrier payload bytes
-  uint8_t rx_parity{};       ///< dump: parity of the newest receive chain
-  uint8_t tx_parity{};       ///< dump: of the current send chain
-  uint8_t keyed{};           ///< dump: bit 0 has a receive key, bit 1 a send key
+  uint8_t least_kind{};    ///< FrameKind
+  uint8_t multiplier{};    ///< liveness: detection after so many intervals, 2..10
+  uint32_t interval_us{};  ///< liveness: 1,000..1,000,000
+  uint32_t hold_ms{};      ///< up after this long without a fault, doubling to 60 s
+  uint16_t mtu{};          ///< carrier payload bytes
+  uint8_t rx_parity{};     ///< dump: parity of the newest receive chain
+  uint8_t tx_parity{};     ///< dump: of the current send chain
+  uint8_t keyed{};         ///< dump: bit 0 has a receive key, bit 1 a send key
   uint8_t pad[3]{};
-  uint64_t cookie{};         ///< the owner's word, kept and dumped
+  uint64_t cookie{};  ///< the owner's word, kept and dumped
   uint8_t rest[16]{};
 };
 
@@ -136,10 +139,12 @@ struct KeyChainMessage {
   Verb verb = Verb::put_key_chain;
   KeyOwner owner{};
   Direction direction{};
-  uint8_t parity{};         ///< 0 or 1, the other one than the chain it follows
-  uint32_t index{};         ///< link or session
-  uint64_t key_id{};        ///< names this chain once and for all; the same for both directions of a handshake
-  uint8_t wait_for_peer{};  ///< send chain: current only after an authentic frame under the receive chain of `key_id`
+  uint8_t parity{};  ///< 0 or 1, the other one than the chain it follows
+  uint32_t index{};  ///< link or session
+  uint64_t
+      key_id{};  ///< names this chain once and for all; the same for both directions of a handshake
+  uint8_t wait_for_peer{};  ///< send chain: current only after an authentic frame under the receive
+                            ///< chain of `key_id`
   uint8_t pad[7]{};
   std::array<uint8_t, 32> secret{};
   uint8_t rest[8]{};
@@ -147,31 +152,34 @@ struct KeyChainMessage {
 
 struct SessionMessage {
   Verb verb = Verb::put_session;
-  uint8_t rx_parity{};   ///< dump
-  uint8_t tx_parity{};   ///< dump
-  uint8_t keyed{};       ///< dump: bit 0 receive, bit 1 send
+  uint8_t rx_parity{};  ///< dump
+  uint8_t tx_parity{};  ///< dump
+  uint8_t keyed{};      ///< dump: bit 0 receive, bit 1 send
   SessionIndex session{};
   uint64_t session_id{};  ///< part of the associated data, agreed in the handshake
-  uint32_t domain{};      ///< AS number of the peer: inner sources must lie in destinations of that domain
+  uint32_t
+      domain{};  ///< AS number of the peer: inner sources must lie in destinations of that domain
   uint32_t pad{};
   uint64_t cookie{};
-  Ipv6Address peer{};     ///< Skywire address
+  Ipv6Address peer{};  ///< Skywire address
   uint8_t rest[16]{};
 };
 
 enum class RuleAction : uint8_t { none = 0, forward = 1, consume = 2 };
 
-/// What a node does with a route ID: half a cache line; the first eight bytes are written last and cleared first.
+/// What a node does with a route ID: half a cache line; the first eight bytes are written last and
+/// cleared first.
 struct alignas(8) Rule {
-  RouteId route_id{};     ///< the whole ID; its low bits are the index
-  LinkIndex in_link{};    ///< the one link it may arrive on
+  RouteId route_id{};   ///< the whole ID; its low bits are the index
+  LinkIndex in_link{};  ///< the one link it may arrive on
   RuleAction action{};
   uint8_t queue_class{};  ///< class (high three bits), queue (low two)
   LinkIndex next_link{};  ///< forward; for consume kNoLink
   LinkIndex alternate_link{};
-  RouteId next_route{};   ///< as the next node allocated it
+  RouteId next_route{};  ///< as the next node allocated it
   RouteId alternate_route{};
-  RouteId twin{};         ///< forward: the opposite direction's rule here. consume: what to send back to the far end
+  RouteId twin{};  ///< forward: the opposite direction's rule here. consume: what to send back to
+                   ///< the far end
   SessionIndex session{};  ///< consume
   uint16_t stream{};       ///< consume: first allowed stream
   uint16_t streams{};      ///< consume: how many
@@ -207,17 +215,17 @@ inline constexpr unsigned kMaxMembers = 8;
 
 struct MemberMessage {
   Verb verb = Verb::put_member;
-  uint8_t slot{};         ///< 0..7 within the group
-  uint8_t live{};         ///< dump; a put never sets it
-  uint8_t hop_limit{};    ///< 40..64, fixed per circuit
+  uint8_t slot{};       ///< 0..7 within the group
+  uint8_t live{};       ///< dump; a put never sets it
+  uint8_t hop_limit{};  ///< 40..64, fixed per circuit
   GroupIndex group{};
-  LinkIndex link{};       ///< first hop
-  uint16_t weight{};      ///< 0: standby, taken when no member with a weight is live
-  RouteId route{};        ///< as the first hop allocated it
-  RouteId consume{};      ///< this node's own rule that ends the opposite direction
+  LinkIndex link{};   ///< first hop
+  uint16_t weight{};  ///< 0: standby, taken when no member with a weight is live
+  RouteId route{};    ///< as the first hop allocated it
+  RouteId consume{};  ///< this node's own rule that ends the opposite direction
   SessionIndex session{};
-  uint16_t stream{};      ///< first stream; worker w seals on stream + w
-  uint16_t mtu{};         ///< largest IP packet this circuit carries
+  uint16_t stream{};  ///< first stream; worker w seals on stream + w
+  uint16_t mtu{};     ///< largest IP packet this circuit carries
   uint8_t queue_class{};
   uint8_t pad[3]{};
   CircuitId circuit{};
@@ -225,7 +233,6 @@ struct MemberMessage {
   uint8_t rest[8]{};
 };
 
-enum class Family : uint8_t { ipv4 = 4, ipv6 = 6 };
 inline constexpr GroupIndex kLocalGroup{0xfffffffe};  ///< deliver to this node's TUN
 
 struct DestinationMessage {
@@ -287,7 +294,8 @@ struct MissEvent {
   uint8_t rest[56]{};
 };
 
-/// What a ring carries: the verb tells which of the above the 64 bytes are. Copy out first, then look.
+/// What a ring carries: the verb tells which of the above the 64 bytes are. Copy out first, then
+/// look.
 struct alignas(8) InstallMessage {
   Verb verb{};
   std::array<uint8_t, 63> body{};

@@ -1,0 +1,276 @@
+#include "dataplane/base/config.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <unordered_map>
+
+#include "dataplane/base/fields.h"
+#include "dataplane/base/yaml.h"
+
+namespace sky {
+namespace {
+
+constexpr yaml::Budget kRouterBudget{.bytes = 1 << 20};
+constexpr size_t kMostSocketPathBytes = 107;  ///< of sockaddr_un
+constexpr uint16_t kForeignEthertypes[] = {0x0800, 0x0806, 0x8100, 0x86dd, 0x88a8};
+
+Scalar<std::string> path() {
+  return scalar::text(4096, "a path");
+}
+
+std::string beside(const std::string& file, const std::string& target) {
+  return (std::filesystem::path(file).parent_path() / target).string();
+}
+
+Scalar<uint64_t> ethertype() {
+  auto type = scalar::integer(0x0600, 0xffff);
+  type.wanted = "an EtherType from 0x0600 to 0xffff that no other protocol uses";
+  type.parse = [range = type.parse,
+                wanted = type.wanted](std::string_view text) -> Result<uint64_t> {
+    const auto value = range(text);
+    if (!value || std::ranges::find(kForeignEthertypes, *value) != std::end(kForeignEthertypes)) {
+      return fail("{}", wanted);
+    }
+    return value;
+  };
+  return type;
+}
+
+Scalar<std::string> interface_name() {
+  auto type = scalar::name();
+  type.wanted = "an interface name of at most 15 bytes";
+  type.parse = [parse = type.parse,
+                wanted = type.wanted](std::string_view text) -> Result<std::string> {
+    auto value = parse(text);
+    if (!value || value->size() > 15) return fail("{}", wanted);
+    return value;
+  };
+  return type;
+}
+
+void read_port(const Place& place, PortConfig& port) {
+  Fields fields(place);
+  fields.require("device", scalar::text(255, "a DPDK device string or PCI address"), port.device);
+  fields.read("mtu", scalar::integer(1280, 9216), port.mtu);
+  fields.read("queues", scalar::integer(1, 64), port.queues);
+}
+
+void read_ports(const Place& place, std::vector<PortConfig>& ports) {
+  std::unordered_map<std::string, std::string> port_of_device;
+  for (const auto& [port_name, entry] : place.entries("a map from names to ports")) {
+    PortConfig port{.name = port_name, .mark = entry.key_mark()};
+    read_port(entry, port);
+    const auto [other, fresh] = port_of_device.try_emplace(port.device, port_name);
+    if (!fresh && !port.device.empty()) {
+      entry.error(fmt::format("the device of {} again", other->second), "a device of its own");
+    }
+    ports.push_back(std::move(port));
+  }
+  if (place.node().entries.empty()) place.error(yaml::describe(place.node()), "at least one port");
+}
+
+void read_liveness(const Place& place, LivenessConfig& liveness) {
+  Fields fields(place);
+  fields.read("interval", scalar::duration(kMillisecondNs, kSecondNs), liveness.interval_ns);
+  fields.read("multiplier", scalar::integer(2, 10), liveness.multiplier);
+  fields.read("hold", scalar::duration(0, 60 * kSecondNs), liveness.hold_ns);
+}
+
+/// The port that a link names must stand in the same file.
+void read_port_of_link(const Place& place, const std::vector<PortConfig>& ports, PortIndex& index) {
+  const auto port_name = place.read(scalar::name());
+  if (!port_name) return;
+  const auto port = std::ranges::find(ports, *port_name, &PortConfig::name);
+  if (port != ports.end()) {
+    index = PortIndex(static_cast<uint16_t>(port - ports.begin()));
+    return;
+  }
+  std::vector<std::string> names;
+  for (const PortConfig& known : ports) names.push_back(known.name);
+  place.error(quote(*port_name), "a port of this file", nearest(*port_name, names));
+}
+
+void read_link(const Place& place, const RouterConfig& config, LinkConfig& link) {
+  Fields fields(place);
+  if (const auto port = fields.need("port", "the name of a port")) {
+    read_port_of_link(*port, config.ports, link.port);
+  }
+  fields.read("mac", scalar::mac_address(), link.mac);
+  fields.read("ethertype", ethertype(), link.ethertype);
+  if (const auto psk = fields.find("psk")) {
+    if (const auto file = psk->read(path())) link.psk_file = beside(config.file, *file);
+    link.psk_mark = psk->mark();
+  }
+  if (const auto liveness = fields.find("liveness")) read_liveness(*liveness, link.liveness);
+  fields.read("protect", scalar::choice<Protection>({{"frame", Protection::frame}}), link.protect);
+}
+
+void read_links(const Place& place, RouterConfig& config) {
+  config.links_mark = place.key_mark();
+  for (const auto& [link_name, entry] : place.entries("a map from names to links")) {
+    LinkConfig link{.name = link_name, .mark = entry.key_mark()};
+    read_link(entry, config, link);
+    config.links.push_back(std::move(link));
+  }
+}
+
+void read_sizes(const Place& place, SizesConfig& sizes) {
+  Fields fields(place);
+  fields.read("rules", scalar::power_of_two(1 << 10, 1 << 24), sizes.rules);
+  fields.read("links", scalar::integer(1, 65'535), sizes.links);
+  fields.read("sessions", scalar::integer(1, 262'144), sizes.sessions);
+  fields.read("groups", scalar::integer(1, 262'144), sizes.groups);
+  fields.read("prefixes", scalar::integer(1, 1'250'000), sizes.prefixes);
+}
+
+void read_workers(const Place& place, std::vector<uint16_t>& workers) {
+  workers.clear();
+  for (const Place& item : place.items()) {
+    if (const auto core = item.read(scalar::integer(0, 1023)))
+      workers.push_back(static_cast<uint16_t>(*core));
+  }
+  if (place.node().kind == yaml::Node::Kind::list && place.node().entries.size() != 1) {
+    place.error(fmt::format("{} workers", place.node().entries.size()),
+                "exactly one worker for now");
+  }
+}
+
+void read_dataplane(const Place& place, DataplaneConfig& dataplane) {
+  Fields fields(place);
+  fields.read("main_core", scalar::integer(0, 1023), dataplane.main_core);
+  if (const auto workers = fields.find("workers")) read_workers(*workers, dataplane.workers);
+  fields.read("idle", scalar::choice<Idle>({{"adaptive", Idle::adaptive}, {"spin", Idle::spin}}),
+              dataplane.idle);
+  fields.read("hugepages", scalar::boolean(), dataplane.hugepages);
+  if (const auto sizes = fields.find("sizes")) read_sizes(*sizes, dataplane.sizes);
+  const bool shared =
+      std::ranges::find(dataplane.workers, dataplane.main_core) != dataplane.workers.end();
+  if (shared && dataplane.idle == Idle::spin) {
+    place.error(fmt::format("core {} as main core and as worker", dataplane.main_core),
+                "a core of its own for a worker that spins");
+  }
+}
+
+void read_rekey(const Place& place, RekeyConfig& rekey) {
+  Fields fields(place);
+  fields.read("time", scalar::duration(kSecondNs, kHourNs), rekey.time_ns);
+  fields.read("bytes", scalar::size(1 << 20, 1ull << 38), rekey.bytes);
+  fields.read("handshake", scalar::duration(kSecondNs, 24 * kHourNs), rekey.handshake_ns);
+  fields.read("headless_hold", scalar::duration(kSecondNs, 168 * kHourNs), rekey.headless_hold_ns);
+  if (rekey.headless_hold_ns < rekey.handshake_ns) {
+    place.error(fmt::format("headless_hold {} below handshake {}",
+                            format_duration_ns(rekey.headless_hold_ns),
+                            format_duration_ns(rekey.handshake_ns)),
+                "headless_hold not below handshake");
+  }
+}
+
+void read_circuits(const Place& place, CircuitsConfig& circuits) {
+  Fields fields(place);
+  fields.read("paths", scalar::integer(1, 8), circuits.paths);
+  if (const auto probe = fields.find("probe")) {
+    Fields probe_fields(*probe);
+    probe_fields.read("interval", scalar::duration(kMillisecondNs, 10 * kSecondNs),
+                      circuits.probe.interval_ns);
+    probe_fields.read("multiplier", scalar::integer(2, 10), circuits.probe.multiplier);
+  }
+  fields.read("refresh", scalar::duration(kSecondNs, 24 * kHourNs), circuits.refresh_ns);
+  fields.read("life", scalar::duration(2 * kSecondNs, 168 * kHourNs), circuits.life_ns);
+  fields.read("idle", scalar::duration(kSecondNs, 168 * kHourNs), circuits.idle_ns);
+  if (const auto keep = fields.find("keep")) {
+    for (const Place& item : keep->items()) {
+      if (const auto node = item.read(scalar::name()))
+        circuits.keep.push_back({*node, item.mark()});
+    }
+  }
+  fields.read("until_up", scalar::choice<UntilUp>({{"drop", UntilUp::drop}}), circuits.until_up);
+  if (circuits.refresh_ns >= circuits.life_ns) {
+    place.error(fmt::format("refresh {} with life {}", format_duration_ns(circuits.refresh_ns),
+                            format_duration_ns(circuits.life_ns)),
+                "refresh below life");
+  }
+}
+
+/// A file of this directory: `key: path`, kept with its mark.
+void read_file_path(Fields& fields, std::string_view key, const std::string& wanted,
+                    const std::string& beside_file, std::string& target, Mark& mark) {
+  const auto place = fields.need(key, wanted);
+  if (!place) return;
+  mark = place->mark();
+  if (const auto value = place->read(scalar::text(4096, wanted)))
+    target = beside(beside_file, *value);
+}
+
+void read_sockets(Fields& fields, RouterConfig& config) {
+  fields.read("runtime", path(), config.runtime);
+  std::string api = "api.sock";
+  if (const auto place = fields.find("api")) Fields(*place).read("socket", path(), api);
+  const std::filesystem::path runtime(config.runtime);
+  config.dataplane_socket = (runtime / "dataplane.sock").string();
+  config.api_socket = (runtime / api).string();
+}
+
+/// What no single key shows.
+void check_whole(const Place& root, const RouterConfig& config) {
+  if (config.links.size() > config.dataplane.sizes.links) {
+    root.report().add(
+        config.links_mark, "links", fmt::format("{} links", config.links.size()),
+        fmt::format("at most dataplane.sizes.links, {}", config.dataplane.sizes.links));
+  }
+  for (const std::string& socket : {config.dataplane_socket, config.api_socket}) {
+    if (socket.size() <= kMostSocketPathBytes) continue;
+    root.report().add(root.mark(), "runtime", fmt::format("the socket path {}", quote(socket)),
+                      fmt::format("at most {} bytes", kMostSocketPathBytes));
+  }
+}
+
+RouterConfig read_root(const Place& root) {
+  RouterConfig config;
+  config.file = root.report().file();
+  Fields fields(root);
+  uint64_t version = 1;
+  fields.read("version", scalar::integer(1, 1), version);
+  if (const auto node = fields.need("node", "this node's name in topology.yaml")) {
+    config.node = {node->read(scalar::name()).value_or(""), node->mark()};
+  }
+  read_file_path(fields, "identity", "the path of this node's secret key", config.file,
+                 config.identity_file, config.identity_mark);
+  read_file_path(fields, "topology", "the path of topology.yaml", config.file, config.topology_file,
+                 config.topology_mark);
+  read_sockets(fields, config);
+  if (const auto ports = fields.need("ports", "a map from names to ports")) {
+    read_ports(*ports, config.ports);
+  }
+  if (const auto links = fields.need("links", "a map from names to links"))
+    read_links(*links, config);
+  if (const auto tun = fields.find("tun")) Fields(*tun).read("name", interface_name(), config.tun);
+  if (const auto place = fields.find("dataplane")) read_dataplane(*place, config.dataplane);
+  if (const auto place = fields.find("rekey")) read_rekey(*place, config.rekey);
+  if (const auto place = fields.find("circuits")) read_circuits(*place, config.circuits);
+  check_whole(root, config);
+  return config;
+}
+
+std::expected<RouterConfig, ConfigErrors> finish(const std::optional<yaml::Node>& tree,
+                                                 Report& report) {
+  RouterConfig config;
+  if (tree) config = read_root(Place(*tree, "", {}, report));
+  if (!report.empty()) return std::unexpected(report.take());
+  return config;
+}
+
+}  // namespace
+
+std::expected<RouterConfig, ConfigErrors> read_router(const std::string& path) {
+  Report report(path);
+  return finish(yaml::load(kRouterBudget, report), report);
+}
+
+std::expected<RouterConfig, ConfigErrors> parse_router(std::string_view text,
+                                                       const std::string& file) {
+  Report report(file);
+  return finish(yaml::parse(text, kRouterBudget, report), report);
+}
+
+}  // namespace sky

@@ -1,0 +1,133 @@
+// router.yaml: what one node needs to know about itself. Both processes and skyctl read this one
+// file; no DPDK here. On entry: a file from an operator. After: every field within the range named
+// beside it, or all errors at once. Reference for operators: docs/operations.md, "Configuration
+// reference"; conf/router.yaml shows every key. Units stand in the names; marks are kept where a
+// later check, against topology.yaml, may have to point at a line.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/base/config_error.h"
+#include "dataplane/base/ids.h"
+#include "dataplane/base/units.h"
+
+namespace sky {
+
+/// A word of the file and where it stands.
+struct MarkedName {
+  std::string name;
+  Mark mark;
+};
+
+struct PortConfig {
+  std::string name;
+  std::string
+      device;  ///< DPDK device string (net_af_packet0,iface=veth0) or PCI address (0000:3b:00.0)
+  uint16_t mtu = 1500;  ///< bytes, 1280 to 9216: what the wire carries behind the Ethernet header
+  uint16_t queues = 1;  ///< receive queues, 1 to 64
+  Mark mark;
+};
+
+/// As BFD's asynchronous mode: down after `multiplier` intervals of silence, up again after `hold`.
+struct LivenessConfig {
+  uint64_t interval_ns = 50 * kMillisecondNs;  ///< 1 ms to 1 s
+  uint8_t multiplier = 3;                      ///< 2 to 10
+  uint64_t hold_ns = kSecondNs;                ///< 0 s to 60 s; doubles with each flap up to 60 s
+};
+
+/// The least kind of frame that a link takes; weaker ones are dropped before any cryptography.
+enum class Protection : uint8_t { frame };
+
+struct LinkConfig {
+  std::string name;  ///< of a link in topology.yaml that ends at this node
+  PortIndex port{0};
+  std::optional<MacAddress> mac;        ///< the peer's; absent: learned in the handshake
+  uint16_t ethertype = 0x88b5;          ///< 0x0600 to 0xffff, IPv4, ARP, VLAN and IPv6 excepted
+  std::optional<std::string> psk_file;  ///< path of a 32-byte pre-shared key in base64, mode 0600
+  LivenessConfig liveness;
+  Protection protect = Protection::frame;
+  Mark mark;
+  Mark psk_mark;
+};
+
+enum class Idle : uint8_t {
+  adaptive,  ///< a worker without work sleeps up to 100 us
+  spin,      ///< a worker polls always: dedicated cores
+};
+
+struct SizesConfig {
+  uint32_t rules = 1 << 20;    ///< a power of two, 2^10 to 2^24
+  uint32_t links = 256;        ///< 1 to 65535
+  uint32_t sessions = 4096;    ///< 1 to 262144
+  uint32_t groups = 4096;      ///< 1 to 262144
+  uint32_t prefixes = 65'536;  ///< 1 to 1250000, IPv4 and IPv6 each
+};
+
+struct DataplaneConfig {
+  uint16_t main_core = 0;               ///< 0 to 1023
+  std::vector<uint16_t> workers = {1};  ///< cores; exactly one for now
+  Idle idle = Idle::adaptive;
+  bool hugepages = false;
+  SizesConfig sizes;
+};
+
+/// When a key epoch ends, when a chain is renewed, and how long a link lives on without its control
+/// plane.
+struct RekeyConfig {
+  uint64_t time_ns = 120 * kSecondNs;        ///< of use, 1 s to 1 h
+  uint64_t bytes = 256ull << 30;             ///< 1 MiB to 256 GiB (2^38, the limit of a key)
+  uint64_t handshake_ns = 120 * kSecondNs;   ///< 1 s to 24 h
+  uint64_t headless_hold_ns = 24 * kHourNs;  ///< 1 s to 168 h, not less than handshake
+};
+
+struct ProbeConfig {
+  uint64_t interval_ns = 50 * kMillisecondNs;  ///< 1 ms to 10 s
+  uint8_t multiplier = 3;                      ///< 2 to 10
+};
+
+/// What becomes of packets while no circuit is up yet (up to 64 are held for a round trip first).
+enum class UntilUp : uint8_t { drop };
+
+struct CircuitsConfig {
+  uint8_t paths = 2;  ///< 1 to 8, as disjoint as the topology allows
+  ProbeConfig probe;
+  uint64_t refresh_ns = 10 * kMinuteNs;  ///< 1 s to 24 h, less than life
+  uint64_t life_ns = 60 * kMinuteNs;     ///< 2 s to 168 h
+  uint64_t idle_ns = 10 * kMinuteNs;     ///< 1 s to 168 h
+  std::vector<MarkedName> keep;          ///< nodes to which circuits are held up from the start
+  UntilUp until_up = UntilUp::drop;
+};
+
+/// Paths are resolved: those of files against the directory of router.yaml, sockets against
+/// `runtime`.
+struct RouterConfig {
+  std::string file;  ///< the path this was read from
+  MarkedName node;
+  std::string identity_file;  ///< Ed25519 seed in base64, mode 0600
+  std::string topology_file;
+  std::string runtime = "/run/skyedge";
+  std::string dataplane_socket;
+  std::string api_socket;
+  std::string tun = "sky0";       ///< interface name, at most 15 bytes
+  std::vector<PortConfig> ports;  ///< position = PortIndex
+  std::vector<LinkConfig> links;  ///< position = LinkIndex
+  DataplaneConfig dataplane;
+  RekeyConfig rekey;
+  CircuitsConfig circuits;
+  Mark identity_mark;
+  Mark topology_mark;
+  Mark links_mark;
+};
+
+std::expected<RouterConfig, ConfigErrors> read_router(const std::string& path);
+
+/// The same for a text; `file` stands in errors and is what relative paths start from.
+std::expected<RouterConfig, ConfigErrors> parse_router(std::string_view text,
+                                                       const std::string& file);
+
+}  // namespace sky

@@ -17,11 +17,11 @@
 #include <cstdint>
 #include <vector>
 
-namespace sky::controlplane {
+#include "controlplane/topology/indices.h"
 
-enum class NodeIndex : uint32_t {};  ///< a node of the topology, in the order of its list of nodes
-enum class EdgeIndex : uint32_t {
-};  ///< a link of the topology (LinkIndex is one node's own link table)
+#include "controlplane/topology/indices.h"
+
+namespace sky::controlplane {
 
 /// One step: over `link` to `node`.
 struct Hop {
@@ -54,12 +54,15 @@ struct Graph {
     NodeIndex a;
     NodeIndex b;
     uint64_t delay_ns = 0;
-    std::vector<uint32_t> risks;  ///< shared-risk groups, by number
-    bool usable = true;           ///< false: left out, as a link that is known to be down
+    std::vector<RiskIndex> risks;
+    bool usable = true;  ///< false: left out, as a link that is known to be down
   };
   std::vector<Node> nodes;
   std::vector<Link> links;
 };
+
+struct Topology;
+Graph graph_of(const Topology& topology);
 
 /// What a set of paths is judged by; less is better, in this order.
 struct PathCost {

@@ -1,0 +1,183 @@
+#include "controlplane/topology/check.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "controlplane/topology/reader.h"
+#include "dataplane/base/key_text.h"
+#include "dataplane/base/yaml.h"
+
+namespace sky::controlplane {
+namespace {
+
+using TopologyResult = std::expected<Topology, ConfigErrors>;
+
+/// A key file's fault, told at the line of router.yaml that names it.
+void report_key_file(Report& report, Mark mark, std::string key, const Error& error) {
+  report.add(mark, std::move(key), error.message, "a secret key of mode 0600");
+}
+
+void check_links(const RouterConfig& router, const Topology& topology, NodeIndex self,
+                 Report& report) {
+  std::vector<std::string> of_self;
+  for (const EdgeIndex link : topology.at(self).links) of_self.push_back(topology.at(link).name);
+  for (const LinkConfig& link : router.links) {
+    if (std::ranges::find(of_self, link.name) != of_self.end()) continue;
+    const bool known = topology.find_link(link.name).has_value();
+    report.add(link.mark, "links." + link.name,
+               known ? "a link of other nodes" : "a link unknown to " + topology.file,
+               fmt::format("a link that ends at {}", router.node.name),
+               nearest(link.name, of_self));
+  }
+  for (const std::string& name : of_self) {
+    if (std::ranges::find(router.links, name, &LinkConfig::name) != router.links.end()) continue;
+    report.add(router.links_mark, "links", "no link " + name,
+               fmt::format("every link of {} in {}", router.node.name, topology.file));
+  }
+}
+
+void check_keep(const RouterConfig& router, const Topology& topology, Report& report) {
+  std::vector<std::string> names;
+  for (const TopologyNode& node : topology.nodes) names.push_back(node.name);
+  for (const MarkedName& kept : router.circuits.keep) {
+    const bool itself = kept.name == router.node.name;
+    if (topology.find_node(kept.name) && !itself) continue;
+    report.add(kept.mark, "circuits.keep", itself ? "this node itself" : quote(kept.name),
+               "another node of " + topology.file, itself ? "" : nearest(kept.name, names));
+  }
+}
+
+/// Reads the key files that router.yaml names; the identity only is of use afterwards.
+std::optional<SecretKey> read_keys(const RouterConfig& router, Report& report) {
+  for (const LinkConfig& link : router.links) {
+    if (!link.psk_file) continue;
+    const auto psk = read_secret_key(*link.psk_file);
+    if (!psk)
+      report_key_file(report, link.psk_mark, fmt::format("links.{}.psk", link.name), psk.error());
+  }
+  auto identity = read_secret_key(router.identity_file);
+  if (identity) return std::move(*identity);
+  report_key_file(report, router.identity_mark, "identity", identity.error());
+  return std::nullopt;
+}
+
+enum class Sort { router, topology, unknown };
+
+/// By the keys that only one sort has. A file that does not parse is left to a reader, which says
+/// why.
+Sort sort_of(Report& report) {
+  constexpr yaml::Budget kLargest{.bytes = 16 << 20};
+  const auto tree = yaml::load(kLargest, report);
+  if (!tree) return Sort::unknown;
+  const auto has = [&](std::string_view key) {
+    return std::ranges::find(tree->entries, key, &yaml::Entry::key) != tree->entries.end();
+  };
+  if (has("domains")) return Sort::topology;
+  if (has("node") || has("ports") || has("identity")) return Sort::router;
+  report.add(tree->mark, "file", yaml::describe(*tree) + " without `node` or `domains`",
+             "a router.yaml or topology.yaml");
+  return Sort::unknown;
+}
+
+std::string identity_of_path(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::weakly_canonical(path, ignored).string();
+}
+
+class Checker {
+ public:
+  explicit Checker(CheckOptions options) : options_(options) {}
+
+  void check(const std::string& path) {
+    Report report(path);
+    switch (sort_of(report)) {
+      case Sort::topology:
+        topology(path);
+        break;
+      case Sort::router:
+        router(path);
+        break;
+      case Sort::unknown:
+        append(report.take());
+    }
+  }
+
+  ConfigErrors take() { return std::move(errors_); }
+
+ private:
+  /// Reads a topology once, however often it is named.
+  const TopologyResult& topology(const std::string& path) {
+    const auto [entry, fresh] = topologies_.try_emplace(identity_of_path(path));
+    if (fresh) {
+      entry->second = read_topology(path, {.keys_required = !options_.is_template});
+      if (!entry->second) append(entry->second.error());
+    }
+    return entry->second;
+  }
+
+  void router(const std::string& path) {
+    const auto router = read_router(path);
+    if (!router) return append(router.error());
+    Report report(path);
+    const auto identity = options_.is_template ? std::nullopt : read_keys(*router, report);
+    append(report.take());
+    const auto& network = topology(router->topology_file);
+    if (!network) return;
+    const auto key = identity ? std::optional(public_key_of(*identity)) : std::nullopt;
+    append(check_router_against_topology(*router, *network, key));
+  }
+
+  void append(const ConfigErrors& errors) {
+    errors_.insert(errors_.end(), errors.begin(), errors.end());
+  }
+
+  const CheckOptions options_;
+  ConfigErrors errors_;
+  std::map<std::string, TopologyResult> topologies_;
+};
+
+}  // namespace
+
+ConfigErrors check_router_against_topology(const RouterConfig& router, const Topology& topology,
+                                           const std::optional<PublicKey>& identity) {
+  Report report(router.file);
+  const auto self = topology.find_node(router.node.name);
+  if (!self) {
+    std::vector<std::string> names;
+    for (const TopologyNode& node : topology.nodes) names.push_back(node.name);
+    report.add(router.node.mark, "node", quote(router.node.name), "a node of " + topology.file,
+               nearest(router.node.name, names));
+    return report.take();
+  }
+  if (identity && *identity != topology.at(*self).key) {
+    report.add(router.identity_mark, "identity", "the public key " + format_key(*identity),
+               fmt::format("{}, the key of {} in {}", format_key(topology.at(*self).key),
+                           router.node.name, topology.file));
+  }
+  check_links(router, topology, *self, report);
+  check_keep(router, topology, report);
+  return report.take();
+}
+
+ConfigErrors check_files(std::span<const std::string> paths, CheckOptions options) {
+  Checker checker(options);
+  for (const std::string& path : paths) checker.check(path);
+  return checker.take();
+}
+
+std::expected<Configuration, ConfigErrors> load_configuration(const std::string& router_path) {
+  auto router = read_router(router_path);
+  if (!router) return std::unexpected(router.error());
+  Report report(router_path);
+  auto identity = read_keys(*router, report);
+  if (!report.empty()) return std::unexpected(report.take());
+  auto topology = read_topology(router->topology_file);
+  if (!topology) return std::unexpected(topology.error());
+  auto errors = check_router_against_topology(*router, *topology, public_key_of(*identity));
+  if (!errors.empty()) return std::unexpected(std::move(errors));
+  const NodeIndex self = *topology->find_node(router->node.name);
+  return Configuration{std::move(*router), std::move(*topology), std::move(*identity), self};
+}
+
+}  // namespace sky::controlplane

@@ -1,0 +1,470 @@
+"""A Skyedge network on one machine: what scripts/lab, scripts/demo and tests/netns share.
+
+Each node of a topology file becomes a network namespace with its two processes, each link a veth pair that DPDK drives
+through AF_PACKET. Everything a lab has is named after it (namespaces sky.LAB.NODE, files in /run/skyedge-lab/LAB), so
+labs stand beside each other, and `down` finds all of it even after an `up` that failed half-way.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = Path("/run/skyedge-lab")
+ROLES = {"data": "skyedge-dataplane", "control": "skyedge-controlplane"}
+
+# Restarts its command as systemd's Restart=always does. Exit code 2 is a configuration error: trying again is no use.
+SUPERVISOR = """
+log=$1 pidfile=$2; shift 2
+while :; do
+  "$@" >>"$log" 2>&1 & echo $! >"$pidfile"
+  wait $!; code=$?
+  [ $code = 2 ] && exit 2
+  echo "lab: ended with code $code, next start in 0.2 s" >>"$log"
+  sleep 0.2
+done
+"""
+
+
+class LabError(Exception):
+    """What went wrong in words for the user."""
+
+
+def run(*argv, check=True, timeout=30, **options):
+    """Runs a program to its end; its output is text. Raises LabError with what it printed when it fails."""
+    argv = [str(word) for word in argv]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, **options)
+    except subprocess.TimeoutExpired as late:
+        raise LabError(f"{' '.join(argv)}: no end within {timeout} s") from late
+    if check and done.returncode != 0:
+        raise LabError(f"{' '.join(argv)}: exit code {done.returncode}: {(done.stderr or done.stdout).strip()}")
+    return done
+
+
+def wait_until(condition, seconds, what, every=0.05):
+    """Calls condition() until it is true; raises LabError naming `what` (text or callable) after that many seconds."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise LabError(f"not within {seconds:g} s: {what() if callable(what) else what}")
+        time.sleep(every)
+    return value
+
+
+def table(rows):
+    """Rows of words as aligned columns; the first row is the heading."""
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(str(word).ljust(width) for word, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def merge(base, over):
+    """Maps merge key by key, anything else of `over` replaces."""
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    return base | {key: merge(base.get(key), value) for key, value in over.items()}
+
+
+def labs():
+    """Names of the labs that exist."""
+    return sorted(path.name for path in STATE.glob("*"))
+
+
+def remove(name):
+    """Removes a lab's processes, namespaces (with them every veth) and files; also one that is only half there."""
+    path = STATE / name
+    _end_groups(list(path.glob("*/*.loop")), f"sky.{name}.")
+    spaces = [line.split()[0] for line in run("ip", "netns", "list").stdout.splitlines() if line]
+    for space in (each for each in spaces if each.startswith(f"sky.{name}.")):
+        for pid in run("ip", "netns", "pids", space, check=False).stdout.split():
+            _kill(int(pid), signal.SIGKILL)
+        run("ip", "netns", "del", space)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+class Lab:
+    """One lab. Made by Lab.up or found again by Lab.open; `with` takes it down at the end."""
+
+    def __init__(self, name, state):
+        self.name = name
+        self.path = STATE / name
+        self._mark = f"sky.{name}."  # what the command line of each supervisor holds
+        self.build = Path(state["build"])
+        self.nodes = state["nodes"]  # name -> {"domain", "addresses", "prefixes"}
+        self.links = state["links"]  # name -> [(node, device), (node, device)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.down()
+
+    # --- making and removing -----------------------------------------------------------------------------------
+
+    @classmethod
+    def up(cls, topology_file, name=None, router=None, build=None, say=lambda text: None):
+        """Builds the lab and returns it when every link is up. `router` is merged over each node's router.yaml."""
+        if os.geteuid() != 0:
+            raise LabError("network namespaces need root: run it with sudo")
+        build = Path(build or ROOT / "build").resolve()
+        for program in (*ROLES.values(), "skyctl"):
+            if not (build / program).exists():
+                raise LabError(f"{build / program} is missing: run scripts/setup")
+        topology = read_topology(topology_file)
+        name = _claim_name(name, Path(topology_file).stem)
+        lab = cls(name, {"build": str(build), **_plan(topology)})
+        try:
+            lab._write_state()
+            lab._make_network(say)
+            lab._write_configuration(topology, router or {})
+            lab._start_all(say)
+            lab.wait_links(say=say)
+        except BaseException:
+            lab.down()
+            raise
+        return lab
+
+    @classmethod
+    def open(cls, name=None):
+        """The lab of that name, or the only one there is."""
+        there = labs()
+        if name is None and len(there) != 1:
+            raise LabError(f"which lab? --name one of: {', '.join(there)}" if there else "no lab is up")
+        name = name or there[0]
+        if not (STATE / name / "state.json").exists():
+            raise LabError(f"no lab named {name}; there is: {', '.join(there) or 'none'}")
+        return cls(name, json.loads((STATE / name / "state.json").read_text()))
+
+    def down(self):
+        """Removes all of it. Safe to repeat."""
+        remove(self.name)
+
+    def _write_state(self):
+        state = {"build": str(self.build), "nodes": self.nodes, "links": self.links}
+        (self.path / "state.json").write_text(json.dumps(state, indent=1))
+
+    def _make_network(self, say):
+        say(f"{len(self.nodes)} namespaces, {len(self.links)} veth pairs")
+        for node in self.nodes:
+            run("ip", "netns", "add", self.space(node))
+            run("ip", "-n", self.space(node), "link", "set", "lo", "up")
+        for (node_a, device_a), (node_b, device_b) in self.links.values():
+            run("ip", "link", "add", device_a, "netns", self.space(node_a), "type", "veth",
+                "peer", "name", device_b, "netns", self.space(node_b))
+            for node, device in ((node_a, device_a), (node_b, device_b)):
+                # The kernel must not speak on the wire: every frame there is Skyedge's.
+                self.run(node, "sysctl", "-qw", f"net.ipv6.conf.{device}.disable_ipv6=1")
+                run("ip", "-n", self.space(node), "link", "set", device, "up")
+
+    def _write_configuration(self, topology, router):
+        for number, node in enumerate(self.nodes):
+            folder = self.path / node
+            folder.mkdir()
+            key = run(self.build / "skyctl", "keygen", folder / "key").stdout.strip()
+            set_key(topology, node, key)
+            settings = merge(self._router_settings(node, number), router)
+            (folder / "router.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+        (self.path / "topology.yaml").write_text(yaml.safe_dump(topology, sort_keys=False))
+
+    def _router_settings(self, node, number):
+        """router.yaml of a node. `number` spreads main cores and workers over the CPUs there are."""
+        cpus = sorted(os.sched_getaffinity(0))
+        ports, links = {}, {}
+        for link, ends in self.links.items():
+            for device in (device for end, device in ends if end == node):
+                # With the queueing layer passed by, `cut` would not see the frames.
+                ports[device] = {"device": f"net_af_packet{len(ports)},iface={device},qdisc_bypass=0"}
+                links[link] = {"port": device, "liveness": {"interval": "20ms", "multiplier": 3, "hold": "100ms"}}
+        return {
+            "version": 1,
+            "node": node,
+            "identity": str(self.path / node / "key"),
+            "topology": str(self.path / "topology.yaml"),
+            "runtime": str(self.path / node),
+            "ports": ports,
+            "links": links,
+            "tun": {"name": "sky0"},
+            "dataplane": {
+                "main_core": cpus[number % len(cpus)],
+                "workers": [cpus[(number + 1) % len(cpus)]],
+                "idle": "adaptive",
+                "hugepages": False,
+                "sizes": {"rules": 65536, "links": 64, "sessions": 256, "groups": 256, "prefixes": 1024},
+            },
+        }
+
+    # --- processes ---------------------------------------------------------------------------------------------
+
+    def _start_all(self, say):
+        say(f"{len(self.nodes) * len(ROLES)} processes")
+        for node in self.nodes:
+            for role in ROLES:
+                self.start(node, role)
+
+    def start(self, node, role):
+        """Starts a process under its supervisor, unless it has one already."""
+        loop = self._file(node, role, "loop")
+        if _alive(loop, self._mark):
+            return
+        command = ["ip", "netns", "exec", self.space(node), self.build / ROLES[role], "--config",
+                   self.path / node / "router.yaml"]
+        words = ["/bin/sh", "-c", SUPERVISOR, f"sky.{self.name}.{node}.{role}", self._file(node, role, "log"),
+                 self._file(node, role, "pid"), *command]
+        child = subprocess.Popen([str(word) for word in words], start_new_session=True, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        loop.write_text(f"{child.pid}\n")
+
+    def stop(self, node, role):
+        """Ends a process and its supervisor: it stays away until `start`."""
+        _end_groups([self._file(node, role, "loop")], self._mark)
+
+    def kill(self, node, role):
+        """SIGKILL to the process alone; its supervisor starts it again 200 ms later. Returns the PID killed."""
+        pid = self.pid(node, role)
+        if not pid:
+            raise LabError(f"{node} {role}: not running")
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def pid(self, node, role):
+        """PID of the running process, or 0."""
+        return _alive(self._file(node, role, "pid"), ROLES[role])
+
+    def log(self, node, role, lines=8):
+        """The last lines that a process wrote."""
+        path = self._file(node, role, "log")
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+    def _file(self, node, role, kind):
+        if node not in self.nodes or role not in ROLES:
+            raise LabError(f"no {role} of {node}: nodes are {', '.join(self.nodes)}, roles {', '.join(ROLES)}")
+        return self.path / node / f"{role}.{kind}"
+
+    # --- asking ------------------------------------------------------------------------------------------------
+
+    def space(self, node):
+        """The node's network namespace."""
+        if node not in self.nodes:
+            raise LabError(f"no node {node} in lab {self.name}: there is {', '.join(self.nodes)}")
+        return f"sky.{self.name}.{node}"
+
+    def argv(self, node, *words):
+        return ["ip", "netns", "exec", self.space(node), *(str(word) for word in words)]
+
+    def run(self, node, *words, **options):
+        """Runs a program in the node's namespace to its end."""
+        return run(*self.argv(node, *words), **options)
+
+    def popen(self, node, *words, **options):
+        """Starts a program in the node's namespace."""
+        return subprocess.Popen(self.argv(node, *words), text=True, **options)
+
+    def skyctl_argv(self, node, *words):
+        self.space(node)
+        return [str(word) for word in (self.build / "skyctl", "--socket", self.path / node / "api.sock", *words)]
+
+    def skyctl(self, node, *words, check=True, timeout=10):
+        """Runs skyctl against the node."""
+        return run(*self.skyctl_argv(node, *words), check=check, timeout=timeout)
+
+    def show(self, node, what):
+        """`skyctl show WHAT` as data, or None when the node does not answer."""
+        done = self.skyctl(node, "show", what, "-o", "json", check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def addresses(self, node):
+        """{"skywire", "ipv6", "ipv4"}: the first address of each sort on the node's TUN, as the kernel has them."""
+        done = self.run(node, "ip", "-j", "addr", "show", "dev", "sky0", "scope", "global", check=False)
+        found = {}
+        for item in json.loads(done.stdout)[0].get("addr_info", []) if done.returncode == 0 else []:
+            sort = "ipv4" if item["family"] == "inet" else "skywire" if item["local"].startswith("fc") else "ipv6"
+            found.setdefault(sort, item["local"])
+        return found
+
+    def links_up(self):
+        """(ends of links that are up, all ends)."""
+        states = [link["state"] for node in self.nodes for link in self.show(node, "links") or []]
+        return states.count("up"), 2 * len(self.links)
+
+    def wait_links(self, seconds=30, say=lambda text: None):
+        """Waits until both ends of every link are up."""
+        seen = [None]
+
+        def ready():
+            self._check_supervisors()
+            up, ends = self.links_up()
+            if seen[0] != up:
+                say(f"{up}/{ends} link ends up")
+            seen[0] = up
+            return up == ends
+
+        wait_until(ready, seconds, lambda: f"all links up ({seen[0]}/{2 * len(self.links)} ends)\n{self._sick_logs()}",
+                   every=0.1)
+
+    def _check_supervisors(self):
+        for node in self.nodes:
+            for role in ROLES:
+                loop = self._file(node, role, "loop")
+                # Asked twice: a process that is just being executed has no command line yet.
+                if not _alive(loop, self._mark) and (time.sleep(0.1) or not _alive(loop, self._mark)):
+                    raise LabError(f"{node}: {ROLES[role]} refuses its configuration:\n{self.log(node, role)}")
+
+    def _sick_logs(self):
+        """The last lines of each node that has a link down."""
+        sick = [node for node in self.nodes if any(link["state"] != "up" for link in self.show(node, "links") or [{"state": ""}])]
+        return "\n".join(f"--- {node} {role}\n{self.log(node, role, 4)}" for node in sick for role in ROLES)
+
+    # --- wires -------------------------------------------------------------------------------------------------
+
+    def ends(self, link):
+        if link not in self.links:
+            raise LabError(f"no link {link} in lab {self.name}: there is {', '.join(self.links)}")
+        return self.links[link]
+
+    def cut(self, link, sender=None):
+        """Discards every frame on the link, or only those that `sender` sends; carrier and interfaces stay up.
+
+        A filter at each sender's egress returns TC_ACT_STOLEN (4): the sender is told that all went well. TC_ACT_SHOT (2)
+        would give it ENOBUFS, which no broken cable does.
+        """
+        ends = [end for end in self.ends(link) if sender in (None, end[0])]
+        if not ends:
+            raise LabError(f"{sender} is no end of {link}")
+        for node, device in ends:
+            run("tc", "-n", self.space(node), "qdisc", "replace", "dev", device, "clsact")
+            run("tc", "-n", self.space(node), "filter", "replace", "dev", device, "egress", "pref", "1", "handle", "1",
+                "bpf", "da", "bytecode", "1,6 0 0 4")
+
+    def mend(self, link):
+        """Undoes `cut` in both directions."""
+        for node, device in self.ends(link):
+            run("tc", "-n", self.space(node), "qdisc", "del", "dev", device, "clsact", check=False)
+
+    def cuts(self, link):
+        """The nodes whose frames on this link are discarded."""
+        return [node for node, device in self.ends(link)
+                if "clsact" in run("tc", "-n", self.space(node), "qdisc", "show", "dev", device).stdout]
+
+    def sent_frames(self):
+        """{(link, sender): frames that left the sender's veth end}, by the kernel's count."""
+        counts = {}
+        for node in self.nodes:
+            found = {item["ifname"]: item["stats64"]["tx"]["packets"]
+                     for item in json.loads(run("ip", "-n", self.space(node), "-j", "-s", "link", "show").stdout)}
+            counts |= {(link, node): found[device] for link, ends in self.links.items()
+                       for end, device in ends if end == node}
+        return counts
+
+    def busy_path(self, source, target, seconds=0.25):
+        """The links, in order, that carry most frames from source to target now: where the traffic really goes."""
+        before = self.sent_frames()
+        time.sleep(seconds)
+        grown = {key: count - before[key] for key, count in self.sent_frames().items()}
+        path, here, used = [], source, set()
+        while here != target:
+            out = {link: (grown[link, here], next(end for end, _ in ends if end != here))
+                   for link, ends in self.links.items() if link not in used and here in (end for end, _ in ends)}
+            if not out:
+                raise LabError(f"no path of traffic from {source} to {target}: {grown}")
+            link = max(out, key=lambda each: out[each][0])
+            path.append(link)
+            used.add(link)
+            here = out[link][1]
+        return path
+
+
+# --- helpers -------------------------------------------------------------------------------------------------------
+
+
+def _claim_name(name, stem):
+    """Makes the state folder of a new lab and returns its name. Atomic: two at once get two names."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
+        raise LabError(f"lab name {name!r}: wanted up to 32 of a-z, 0-9, -")
+    stem = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:28] or "lab"
+    for candidate in [name] if name else (f"{stem}-{number}" for number in range(1, 1000)):
+        try:
+            (STATE / candidate).mkdir()
+            return candidate
+        except FileExistsError:
+            continue
+    raise LabError(f"a lab named {name} is there already: scripts/lab down --name {name}")
+
+
+def _cmdline(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _alive(pidfile, mark):
+    """The PID in the file if that process lives and its command line holds `mark` (PIDs are used again), else 0."""
+    try:
+        pid = int(pidfile.read_text())
+    except (OSError, ValueError):
+        return 0
+    return pid if mark in _cmdline(pid) else 0
+
+
+def _kill(pid, number, group=False):
+    try:
+        (os.killpg if group else os.kill)(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _end_groups(loops, mark, seconds=3):
+    """Ends supervisors and their processes: asked first, then forced. Waits for what is left of them."""
+    groups = [group for group in (_alive(loop, mark) for loop in loops) if group]
+    pids = groups + [_alive(loop.with_suffix(".pid"), "") for loop in loops if _alive(loop, mark)]
+    for group in groups:
+        _kill(group, signal.SIGTERM, group=True)
+    end = time.monotonic() + seconds
+    while any(_cmdline(pid) for pid in pids if pid) and time.monotonic() < end:  # a zombie has no command line
+        time.sleep(0.02)
+    for group in groups:
+        _kill(group, signal.SIGKILL, group=True)
+    for loop in loops:
+        loop.unlink(missing_ok=True)
+
+
+# --- topology files ------------------------------------------------------------------------------------------------
+
+
+def read_topology(path):
+    """The file as data. What is wrong with it is `skyctl check`'s to say; here only that a lab can be made of it."""
+    try:
+        topology = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise LabError(f"{path}: {error}") from error
+    if not isinstance(topology, dict) or not topology.get("domains") or "links" not in topology:
+        raise LabError(f"{path}: found no domains and links, wanted a topology file")
+    return topology
+
+
+def _nodes_of(topology):
+    """(domain name, node name, node) of each node."""
+    return [(domain, name, node) for domain, body in topology["domains"].items() for name, node in body["nodes"].items()]
+
+
+def set_key(topology, name, key):
+    next(node for _, node_name, node in _nodes_of(topology) if node_name == name)["key"] = key
+
+
+def _plan(topology):
+    """What the lab keeps of the topology: nodes, and each link's ends with the device made for it."""
+    nodes = {name: {"domain": domain, "addresses": node.get("addresses", []), "prefixes": node.get("prefixes", [])}
+             for domain, name, node in _nodes_of(topology)}
+    links = {}
+    for number, (name, link) in enumerate(topology["links"].items()):
+        device = name if len(name) <= 15 else f"link{number}"  # 15: the longest name of a Linux interface
+        links[name] = [(end, device) for end in link["ends"]]
+    return {"nodes": nodes, "links": links}

@@ -16,14 +16,11 @@ namespace sky::dataplane {
 inline constexpr size_t kChainSecretBytes = 32;
 using Salt = std::array<uint8_t, 4>;
 
-/// What one epoch needs; wiped when it goes out of scope.
+/// What one epoch needs. Every copy is wiped when it goes out of scope.
 struct EpochKey {
   std::array<uint8_t, 32> key{};
   Salt salt{};
 
-  EpochKey() = default;
-  EpochKey(const EpochKey&) = delete;
-  EpochKey& operator=(const EpochKey&) = delete;
   ~EpochKey();
 };
 

@@ -79,7 +79,8 @@ class ReceiveRing {
   /// keys.
   bool heard(uint64_t key_id) const;
   std::optional<uint64_t> newest_key_id() const;
-  unsigned newest_parity() const { return newest_; }
+  /// The parity of the chain that the peer is known to use: the next chain takes the other one.
+  unsigned used_parity() const;
   void tick(Round round);
   /// Withdraws all; after a few rounds of ticks it is empty() and may be destroyed under running
   /// workers.

@@ -53,6 +53,8 @@ class SlotKeeper {
 
   bool filled(unsigned index) const { return state_[index] == State::filled; }
   bool all_empty() const;
+  /// Both slots of that chain's parity are free for it.
+  bool free_for(const Lineage& lineage) const;
   /// Derives what is missing of epochs `step` and `step + 1` into their slots, as far as these are
   /// empty.
   void fill(Lineage& lineage) noexcept;

@@ -66,4 +66,5 @@ def finish():
 
 def lab_up(topology, router=None):
     """A lab of the programs under test: those of SKYEDGE_BUILD, or build/. Its steps are TAP comments."""
-    return Lab.up(topology, router=router, build=os.environ.get("SKYEDGE_BUILD"), say=lambda text: print(f"# {text}", flush=True))
+    return Lab.up(topology, router=router, build=os.environ.get("SKYEDGE_BUILD"),
+                  say=lambda text: print(f"# {text}", flush=True))

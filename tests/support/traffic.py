@@ -1,4 +1,4 @@
-"""Traffic between the nodes of a lab: pings, numbered UDP streams, iperf3, captures. Used by tests/netns and scripts/demo."""
+"""Traffic between the nodes of a lab: pings, numbered UDP streams, iperf3, captures."""
 
 import json
 import re
@@ -60,8 +60,10 @@ def ping(lab, node, address, count=5, **options):
 
 def reach(lab, node, address, seconds=15):
     """Waits until one ping is answered: circuits are made on demand, the first packets may come too early."""
-    wait_until(lambda: lab.run(node, "ping", "-n", "-q", "-c", 1, "-W", 1, address, check=False).returncode == 0, seconds,
-               f"{node} reaches {address}", every=0.1)
+    def answered():
+        return lab.run(node, "ping", "-n", "-q", "-c", 1, "-W", 1, address, check=False).returncode == 0
+
+    wait_until(answered, seconds, f"{node} reaches {address}", every=0.1)
 
 
 class UdpStream:
@@ -127,9 +129,9 @@ class Iperf:
         result = json.loads(out or "{}")
         if result.get("error") or "end" not in result:
             raise LabError(f"iperf3: {result.get('error') or error.strip()}")
-        end = result["end"]
-        return {"gbit_s": round(end["sum_received"]["bits_per_second"] / 1e9, 3),
-                "retransmits": end["sum_sent"].get("retransmits", 0), "seconds": round(end["sum_received"]["seconds"], 1)}
+        arrived = result["end"]["sum_received"]
+        return {"gbit_s": round(arrived["bits_per_second"] / 1e9, 3), "seconds": round(arrived["seconds"], 1),
+                "retransmits": result["end"]["sum_sent"].get("retransmits", 0)}
 
 
 class Capture:

@@ -7,7 +7,7 @@
 
 Both write one JSON object to stdout when they end: the sender after --seconds, or like the receiver on SIGINT or
 SIGTERM. Times are CLOCK_MONOTONIC nanoseconds, so the two ends may be compared on one machine. `report` joins the two
-objects into lost, duplicates, longest silence and delay. The receiver writes the line "ready" to stderr once it listens.
+objects into lost, duplicates, longest silence and delay. The receiver writes "ready" to stderr once it listens.
 """
 
 import argparse

@@ -1,9 +1,4 @@
-"""A Skyedge network on one machine: what scripts/lab, scripts/demo and tests/netns share.
-
-Each node of a topology file becomes a network namespace with its two processes, each link a veth pair that DPDK drives
-through AF_PACKET. Everything a lab has is named after it (namespaces sky.LAB.NODE, files in /run/skyedge-lab/LAB), so
-labs stand beside each other, and `down` finds all of it even after an `up` that failed half-way.
-"""
+"""The lab itself: namespaces, veth pairs, two processes a node; what can be asked of it and done to it."""
 
 import json
 import os
@@ -16,60 +11,13 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+from .config import merge, plan, read_topology, router_settings, set_key
+from .processes import SUPERVISOR, alive, end_groups, signal_process
+from .tools import LabError, run, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
 STATE = Path("/run/skyedge-lab")
 ROLES = {"data": "skyedge-dataplane", "control": "skyedge-controlplane"}
-
-# Restarts its command as systemd's Restart=always does. Exit code 2 is a configuration error: trying again is no use.
-SUPERVISOR = """
-log=$1 pidfile=$2; shift 2
-while :; do
-  "$@" >>"$log" 2>&1 & echo $! >"$pidfile"
-  wait $!; code=$?
-  [ $code = 2 ] && exit 2
-  echo "lab: ended with code $code, next start in 0.2 s" >>"$log"
-  sleep 0.2
-done
-"""
-
-
-class LabError(Exception):
-    """What went wrong in words for the user."""
-
-
-def run(*argv, check=True, timeout=30, **options):
-    """Runs a program to its end; its output is text. Raises LabError with what it printed when it fails."""
-    argv = [str(word) for word in argv]
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, **options)
-    except subprocess.TimeoutExpired as late:
-        raise LabError(f"{' '.join(argv)}: no end within {timeout} s") from late
-    if check and done.returncode != 0:
-        raise LabError(f"{' '.join(argv)}: exit code {done.returncode}: {(done.stderr or done.stdout).strip()}")
-    return done
-
-
-def wait_until(condition, seconds, what, every=0.05):
-    """Calls condition() until it is true; raises LabError naming `what` (text or callable) after that many seconds."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > end:
-            raise LabError(f"not within {seconds:g} s: {what() if callable(what) else what}")
-        time.sleep(every)
-    return value
-
-
-def table(rows):
-    """Rows of words as aligned columns; the first row is the heading."""
-    widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(str(word).ljust(width) for word, width in zip(row, widths)).rstrip() for row in rows)
-
-
-def merge(base, over):
-    """Maps merge key by key, anything else of `over` replaces."""
-    if not (isinstance(base, dict) and isinstance(over, dict)):
-        return over
-    return base | {key: merge(base.get(key), value) for key, value in over.items()}
 
 
 def labs():
@@ -80,11 +28,11 @@ def labs():
 def remove(name):
     """Removes a lab's processes, namespaces (with them every veth) and files; also one that is only half there."""
     path = STATE / name
-    _end_groups(list(path.glob("*/*.loop")), f"sky.{name}.")
+    end_groups(list(path.glob("*/*.loop")), f"sky.{name}.")
     spaces = [line.split()[0] for line in run("ip", "netns", "list").stdout.splitlines() if line]
     for space in (each for each in spaces if each.startswith(f"sky.{name}.")):
         for pid in run("ip", "netns", "pids", space, check=False).stdout.split():
-            _kill(int(pid), signal.SIGKILL)
+            signal_process(int(pid), signal.SIGKILL)
         run("ip", "netns", "del", space)
     shutil.rmtree(path, ignore_errors=True)
 
@@ -97,7 +45,7 @@ class Lab:
         self.path = STATE / name
         self._mark = f"sky.{name}."  # what the command line of each supervisor holds
         self.build = Path(state["build"])
-        self.nodes = state["nodes"]  # name -> {"domain", "addresses", "prefixes"}
+        self.nodes = state["nodes"]  # name -> {"domain"}
         self.links = state["links"]  # name -> [(node, device), (node, device)]
 
     def __enter__(self):
@@ -119,7 +67,7 @@ class Lab:
                 raise LabError(f"{build / program} is missing: run scripts/setup")
         topology = read_topology(topology_file)
         name = _claim_name(name, Path(topology_file).stem)
-        lab = cls(name, {"build": str(build), **_plan(topology)})
+        lab = cls(name, {"build": str(build), **plan(topology)})
         try:
             lab._write_state()
             lab._make_network(say)
@@ -169,36 +117,9 @@ class Lab:
             folder.mkdir()
             key = run(self.build / "skyctl", "keygen", folder / "key").stdout.strip()
             set_key(topology, node, key)
-            settings = merge(self._router_settings(node, number), router)
+            settings = merge(router_settings(self.path, self.links, node, number), router)
             (folder / "router.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
         (self.path / "topology.yaml").write_text(yaml.safe_dump(topology, sort_keys=False))
-
-    def _router_settings(self, node, number):
-        """router.yaml of a node. `number` spreads main cores and workers over the CPUs there are."""
-        cpus = sorted(os.sched_getaffinity(0))
-        ports, links = {}, {}
-        for link, ends in self.links.items():
-            for device in (device for end, device in ends if end == node):
-                # With the queueing layer passed by, `cut` would not see the frames.
-                ports[device] = {"device": f"net_af_packet{len(ports)},iface={device},qdisc_bypass=0"}
-                links[link] = {"port": device, "liveness": {"interval": "20ms", "multiplier": 3, "hold": "100ms"}}
-        return {
-            "version": 1,
-            "node": node,
-            "identity": str(self.path / node / "key"),
-            "topology": str(self.path / "topology.yaml"),
-            "runtime": str(self.path / node),
-            "ports": ports,
-            "links": links,
-            "tun": {"name": "sky0"},
-            "dataplane": {
-                "main_core": cpus[number % len(cpus)],
-                "workers": [cpus[(number + 1) % len(cpus)]],
-                "idle": "adaptive",
-                "hugepages": False,
-                "sizes": {"rules": 65536, "links": 64, "sessions": 256, "groups": 256, "prefixes": 1024},
-            },
-        }
 
     # --- processes ---------------------------------------------------------------------------------------------
 
@@ -211,7 +132,7 @@ class Lab:
     def start(self, node, role):
         """Starts a process under its supervisor, unless it has one already."""
         loop = self._file(node, role, "loop")
-        if _alive(loop, self._mark):
+        if alive(loop, self._mark):
             return
         command = ["ip", "netns", "exec", self.space(node), self.build / ROLES[role], "--config",
                    self.path / node / "router.yaml"]
@@ -223,7 +144,7 @@ class Lab:
 
     def stop(self, node, role):
         """Ends a process and its supervisor: it stays away until `start`."""
-        _end_groups([self._file(node, role, "loop")], self._mark)
+        end_groups([self._file(node, role, "loop")], self._mark)
 
     def kill(self, node, role):
         """SIGKILL to the process alone; its supervisor starts it again 200 ms later. Returns the PID killed."""
@@ -235,7 +156,7 @@ class Lab:
 
     def pid(self, node, role):
         """PID of the running process, or 0."""
-        return _alive(self._file(node, role, "pid"), ROLES[role])
+        return alive(self._file(node, role, "pid"), ROLES[role])
 
     def log(self, node, role, lines=8):
         """The last lines that a process wrote."""
@@ -288,6 +209,42 @@ class Lab:
             found.setdefault(sort, item["local"])
         return found
 
+    def healthy(self, node):
+        return self.skyctl(node, "health", check=False).returncode == 0
+
+    def live_circuits(self, source, target, least=1):
+        """Rows of `show circuits` that are up from source to target, or None while there are fewer than `least`."""
+        rows = [row for row in self.show(source, "circuits") or [] if row["to"] == target and row["state"] == "up"]
+        return rows if len(rows) >= least else None
+
+    def counters(self, node):
+        return self.show(node, "counters")
+
+    def drops(self, node):
+        return self.show(node, "drops")
+
+    def epochs(self, node):
+        """{link: epoch of the key that the node sends with}."""
+        return {row["link"]: row["send_epoch"] for row in self.show(node, "links")}
+
+    def link_keys(self, node):
+        """Names of the key chains in use on the node's links."""
+        return {row["key_id"] for row in self.show(node, "links")}
+
+    def flaps(self):
+        """{(node, link): times it went down}."""
+        return {(node, row["link"]): row["flaps"] for node in self.nodes for row in self.show(node, "links")}
+
+    def give_identity(self, node, key_file, public_key):
+        """Makes a node believe in another key of its own, which no other node knows; takes effect at its next start."""
+        folder = self.path / node
+        topology = read_topology(self.path / "topology.yaml")
+        set_key(topology, node, public_key)
+        (folder / "topology.yaml").write_text(yaml.safe_dump(topology, sort_keys=False))
+        settings = yaml.safe_load((folder / "router.yaml").read_text())
+        settings |= {"identity": str(key_file), "topology": str(folder / "topology.yaml")}
+        (folder / "router.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+
     def links_up(self):
         """(ends of links that are up, all ends)."""
         states = [link["state"] for node in self.nodes for link in self.show(node, "links") or []]
@@ -313,12 +270,16 @@ class Lab:
             for role in ROLES:
                 loop = self._file(node, role, "loop")
                 # Asked twice: a process that is just being executed has no command line yet.
-                if not _alive(loop, self._mark) and (time.sleep(0.1) or not _alive(loop, self._mark)):
+                if not alive(loop, self._mark) and (time.sleep(0.1) or not alive(loop, self._mark)):
                     raise LabError(f"{node}: {ROLES[role]} refuses its configuration:\n{self.log(node, role)}")
 
     def _sick_logs(self):
         """The last lines of each node that has a link down."""
-        sick = [node for node in self.nodes if any(link["state"] != "up" for link in self.show(node, "links") or [{"state": ""}])]
+        def well(node):
+            links = self.show(node, "links")
+            return links and all(link["state"] == "up" for link in links)
+
+        sick = [node for node in self.nodes if not well(node)]
         return "\n".join(f"--- {node} {role}\n{self.log(node, role, 4)}" for node in sick for role in ROLES)
 
     # --- wires -------------------------------------------------------------------------------------------------
@@ -331,8 +292,8 @@ class Lab:
     def cut(self, link, sender=None):
         """Discards every frame on the link, or only those that `sender` sends; carrier and interfaces stay up.
 
-        A filter at each sender's egress returns TC_ACT_STOLEN (4): the sender is told that all went well. TC_ACT_SHOT (2)
-        would give it ENOBUFS, which no broken cable does.
+        A filter at each sender's egress returns TC_ACT_STOLEN (4): the sender is told that all went well. TC_ACT_SHOT
+        (2) would give it ENOBUFS, which no broken cable does.
         """
         ends = [end for end in self.ends(link) if sender in (None, end[0])]
         if not ends:
@@ -380,9 +341,6 @@ class Lab:
         return path
 
 
-# --- helpers -------------------------------------------------------------------------------------------------------
-
-
 def _claim_name(name, stem):
     """Makes the state folder of a new lab and returns its name. Atomic: two at once get two names."""
     STATE.mkdir(parents=True, exist_ok=True)
@@ -396,75 +354,3 @@ def _claim_name(name, stem):
         except FileExistsError:
             continue
     raise LabError(f"a lab named {name} is there already: scripts/lab down --name {name}")
-
-
-def _cmdline(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def _alive(pidfile, mark):
-    """The PID in the file if that process lives and its command line holds `mark` (PIDs are used again), else 0."""
-    try:
-        pid = int(pidfile.read_text())
-    except (OSError, ValueError):
-        return 0
-    return pid if mark in _cmdline(pid) else 0
-
-
-def _kill(pid, number, group=False):
-    try:
-        (os.killpg if group else os.kill)(pid, number)
-    except ProcessLookupError:
-        pass
-
-
-def _end_groups(loops, mark, seconds=3):
-    """Ends supervisors and their processes: asked first, then forced. Waits for what is left of them."""
-    groups = [group for group in (_alive(loop, mark) for loop in loops) if group]
-    pids = groups + [_alive(loop.with_suffix(".pid"), "") for loop in loops if _alive(loop, mark)]
-    for group in groups:
-        _kill(group, signal.SIGTERM, group=True)
-    end = time.monotonic() + seconds
-    while any(_cmdline(pid) for pid in pids if pid) and time.monotonic() < end:  # a zombie has no command line
-        time.sleep(0.02)
-    for group in groups:
-        _kill(group, signal.SIGKILL, group=True)
-    for loop in loops:
-        loop.unlink(missing_ok=True)
-
-
-# --- topology files ------------------------------------------------------------------------------------------------
-
-
-def read_topology(path):
-    """The file as data. What is wrong with it is `skyctl check`'s to say; here only that a lab can be made of it."""
-    try:
-        topology = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise LabError(f"{path}: {error}") from error
-    if not isinstance(topology, dict) or not topology.get("domains") or "links" not in topology:
-        raise LabError(f"{path}: found no domains and links, wanted a topology file")
-    return topology
-
-
-def _nodes_of(topology):
-    """(domain name, node name, node) of each node."""
-    return [(domain, name, node) for domain, body in topology["domains"].items() for name, node in body["nodes"].items()]
-
-
-def set_key(topology, name, key):
-    next(node for _, node_name, node in _nodes_of(topology) if node_name == name)["key"] = key
-
-
-def _plan(topology):
-    """What the lab keeps of the topology: nodes, and each link's ends with the device made for it."""
-    nodes = {name: {"domain": domain, "addresses": node.get("addresses", []), "prefixes": node.get("prefixes", [])}
-             for domain, name, node in _nodes_of(topology)}
-    links = {}
-    for number, (name, link) in enumerate(topology["links"].items()):
-        device = name if len(name) <= 15 else f"link{number}"  # 15: the longest name of a Linux interface
-        links[name] = [(end, device) for end in link["ends"]]
-    return {"nodes": nodes, "links": links}

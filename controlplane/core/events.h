@@ -13,6 +13,9 @@
 
 namespace sky::controlplane {
 
+using TimeNs = uint64_t;  ///< CLOCK_MONOTONIC
+inline constexpr TimeNs kNever = UINT64_MAX;
+
 /// The dataplane answered an attach request; `rows` is everything that stands there, as the puts that made it
 /// (InstallMessage::verb put_link, put_session, put_rule, put_group, put_member, put_destination).
 struct Attached {
@@ -36,6 +39,12 @@ struct PacketIn {
 };
 /// `next_deadline()` has come.
 struct Tick {};
+/// A group member carried packets since it was last asked after (the daemon reads MemberStats::packets about every
+/// tenth of circuits.idle, at most every 10 s): the circuit is not idle, its session's keys were used.
+struct TrafficSeen {
+  GroupIndex group;
+  uint8_t slot;
+};
 /// A user asks; answered by exactly one Answer with the same token, within 5 s.
 struct PingRequest {
   uint64_t token;
@@ -46,9 +55,11 @@ struct TraceRequest {
   std::string node;
 };
 
-using Event = std::variant<Attached, Detached, Acked, DataplaneEvent, PacketIn, Tick, PingRequest, TraceRequest>;
+using Event =
+    std::variant<Attached, Detached, Acked, DataplaneEvent, PacketIn, Tick, TrafficSeen, PingRequest, TraceRequest>;
 
-/// One batch, without begin and commit: the daemon adds them with the attachment's boot ID and fence.
+/// One batch, without begin and commit: the daemon adds them with the attachment's boot ID and fence. One is on its way
+/// at a time: the next comes after its Acked. May hold key chains: whoever writes it out wipes it.
 struct Install {
   uint64_t generation;
   std::vector<InstallMessage> messages;
@@ -58,7 +69,7 @@ struct Send {
 };
 struct TraceHop {
   std::string node;
-  std::string link;     ///< into that node; empty for the first
+  std::string link;       ///< into that node; empty for the first
   int64_t delay_ns = -1;  ///< round trip from the ingress; -1 when it did not answer
 };
 struct TracedCircuit {
@@ -67,7 +78,7 @@ struct TracedCircuit {
 };
 struct Answer {
   uint64_t token;
-  std::string error;  ///< empty when it worked
+  std::string error;                    ///< empty when it worked
   std::vector<TracedCircuit> circuits;  ///< ping: one hop each, the far end
 };
 struct Log {

@@ -1,13 +1,12 @@
 // An Ethernet port driven by DPDK: a PCI address ("0000:03:00.0") or a device string of one of
-// DPDK's software drivers
-// ("net_af_packet0,iface=veth0"). The port owns its packet buffers: one pool, data room for its
-// largest frame, so a frame never needs a second buffer.
+// DPDK's software drivers ("net_af_packet0,iface=veth0"). The port owns the buffers it receives
+// into: one pool, data room for its largest frame, so a frame never needs a second buffer.
 //
-// rx_burst and tx_burst: one thread per queue, no lock, no allocation; software drivers make system
-// calls in them. tx_burst takes the first buffers of the burst and says how many: the rest stays
-// the caller's. It never blocks: where a driver would (net_af_packet waits for ever on a full
-// ring), the port is asked first. wait_descriptors: readable while frames wait on any queue; empty
-// where the driver has none (then poll).
+// rx_burst and tx_burst: one thread per queue, no lock, no allocation, never waiting; software
+// drivers make system calls in them. tx_burst takes the first buffers of the burst and says how
+// many; the rest stays the caller's.
+// wait_descriptors: readable while frames wait on any queue; empty where the driver has none (then
+// poll).
 #pragma once
 
 #include <rte_ethdev.h>
@@ -24,29 +23,37 @@
 
 namespace sky::drivers {
 
-inline constexpr uint16_t kBufferPrivateBytes =
-    64;  ///< behind each rte_mbuf, for its holder (rte_mbuf_to_priv)
+/// Buffers for frames of ports up to `mtu`, headroom in front. The caller frees the pool after all
+/// buffers came home.
+Result<rte_mempool*> make_pool(const std::string& name, uint32_t buffers, uint16_t mtu);
+/// What such a pool takes out of the EAL's memory.
+size_t pool_bytes(uint32_t buffers, uint16_t mtu);
 
 struct PortConfig {
   std::string name;     ///< in router.yaml, for messages
   std::string device;   ///< DPDK device string or PCI address
   uint16_t mtu = 1500;  ///< bytes after the Ethernet header
   uint16_t queues = 1;  ///< receive and transmit queues each, one pair per worker
-  uint32_t buffers = 4096;
 };
 
 /// What the driver counted.
 struct PortTotals {
-  uint64_t received, received_bytes, transmitted, transmitted_bytes, missed, no_buffer;
+  uint64_t received, received_bytes, transmitted, transmitted_bytes;
+  uint64_t missed;     ///< frames that found no descriptor
+  uint64_t no_buffer;  ///< frames that found no buffer
 };
 
 class Port {
  public:
+  static constexpr uint16_t kDescriptors = 1024;
+  /// Descriptors of both directions, workers' caches, and bursts under way.
+  static constexpr uint32_t kBuffersPerQueue = 4 * kDescriptors;
+
   static Result<std::unique_ptr<Port>> open(const PortConfig& config);
-  /// A port that exists already (rings made by a test), with a pool of its own.
-  static Result<std::unique_ptr<Port>> adopt(uint16_t port_id, const PortConfig& config);
-  /// Bytes of memory that a port of this configuration takes out of the EAL's.
+  /// A device that exists already, such as one made of rings.
+  static Result<std::unique_ptr<Port>> adopt(uint16_t device_id, const PortConfig& config);
   static size_t memory_bytes(const PortConfig& config);
+  /// Buffers may be out: the pool is freed only when all came home.
   ~Port();
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
@@ -55,8 +62,7 @@ class Port {
     return rte_eth_rx_burst(id_, queue, out, most);
   }
   uint16_t tx_burst(uint16_t queue, rte_mbuf** buffers, uint16_t count) noexcept {
-    return packet_sockets_.empty() ? rte_eth_tx_burst(id_, queue, buffers, count)
-                                   : tx_packet_socket(queue, buffers, count);
+    return rte_eth_tx_burst(id_, queue, buffers, count);
   }
 
   const MacAddress& mac() const { return mac_; }
@@ -65,20 +71,19 @@ class Port {
   rte_mempool* pool() const { return pool_; }
   bool link_up() const noexcept;
   PortTotals totals() const noexcept;
-  std::span<const int> wait_descriptors() const { return packet_sockets_; }
+  std::span<const int> wait_descriptors() const { return wait_descriptors_; }
 
  private:
   Port(uint16_t id, const PortConfig& config) : id_(id), config_(config) {}
 
-  Result<> start();
-  uint16_t tx_packet_socket(uint16_t queue, rte_mbuf** buffers, uint16_t count) noexcept;
+  Result<> start(uint32_t largest_slot_bytes);
+  Result<> set_up_queues();
 
   uint16_t id_;
   PortConfig config_;
   MacAddress mac_{};
   rte_mempool* pool_ = nullptr;
-  std::vector<int>
-      packet_sockets_;  ///< of net_af_packet, by queue; the driver's, not ours to close
+  std::vector<int> wait_descriptors_;  ///< the driver's, not ours to close
 };
 
 }  // namespace sky::drivers

@@ -32,7 +32,7 @@ Verb put_of(Table table) {
 }
 
 void wipe(std::vector<InstallMessage>& messages) {
-  explicit_bzero(static_cast<void*>(messages.data()), messages.size() * sizeof(InstallMessage));
+  if (!messages.empty()) explicit_bzero(static_cast<void*>(messages.data()), messages.size() * sizeof(InstallMessage));
 }
 
 }  // namespace

@@ -31,10 +31,10 @@ struct Slot {
   KeySlot* key;      ///< open: receive key
   uint32_t member;   ///< ingress: group << 3 | member slot
   uint16_t length;
-  uint16_t stream;   ///< ingress: end-to-end stream
+  uint16_t stream;  ///< ingress: end-to-end stream
   Verdict verdict;
-  Drop drop;         ///< why, where the verdict is drop
-  uint8_t hop_limit;  ///< of the frame that leaves
+  Drop drop;            ///< why, where the verdict is drop
+  uint8_t hop_limit;    ///< of the frame that leaves
   uint8_t queue_class;  ///< class (high three bits), queue (low two)
   uint32_t reserved;
 };

@@ -32,8 +32,8 @@ class LocalRing {
 };
 
 struct WorkerChannel {
-  LocalRing<ControlPacket> down{256};     ///< main core to worker: packets to seal and send
-  LocalRing<ControlPacket> up{256};       ///< worker to main core: punts
+  LocalRing<ControlPacket> down{256};      ///< main core to worker: packets to seal and send
+  LocalRing<ControlPacket> up{256};        ///< worker to main core: punts
   LocalRing<InstallMessage> events{1024};  ///< worker to main core: link_state, chain_confirmed, member_state, miss
   int wake_worker = -1;
   int wake_main = -1;

@@ -8,12 +8,9 @@
 
 namespace sky {
 
-enum class RouteId : uint32_t {
-};  ///< label, allocated by the node that receives it; low bits index the route table
-enum class LinkIndex : uint16_t {
-};  ///< index in this node's link table; what a peer writes into its frame headers
-enum class PortIndex : uint16_t {
-};  ///< index in this node's port table, in the order of router.yaml
+enum class RouteId : uint32_t {};    ///< label, allocated by the node that receives it; low bits index the route table
+enum class LinkIndex : uint16_t {};  ///< index in this node's link table; what a peer writes into its frame headers
+enum class PortIndex : uint16_t {};  ///< index in this node's port table, in the order of router.yaml
 enum class SessionIndex : uint32_t {};  ///< index in this node's session table
 enum class GroupIndex : uint32_t {};    ///< index in this node's group table
 enum class Lane : uint8_t {};           ///< a sealing worker's number on a link
@@ -22,13 +19,14 @@ inline constexpr RouteId kControlRoute{0};  ///< for the two ends of a link only
 inline constexpr LinkIndex kNoLink{0xffff};
 inline constexpr SessionIndex kNoSession{0xffffffff};
 
-using CircuitId =
-    std::array<uint8_t, 16>;  ///< random, chosen by the ingress, the same at every hop
+using CircuitId = std::array<uint8_t, 16>;    ///< random, chosen by the ingress, the same at every hop
 using PublicKey = std::array<uint8_t, 32>;    ///< Ed25519
 using Ipv6Address = std::array<uint8_t, 16>;  ///< also IPv4-mapped where a function says so
 using MacAddress = std::array<uint8_t, 6>;
 
 enum class Family : uint8_t { ipv4 = 4, ipv6 = 6 };
+/// What becomes of packets while no circuit is up yet (up to 64 are held for a round trip first).
+enum class UntilUp : uint8_t { drop = 0, ip = 1 };
 
 using std::to_underlying;
 

@@ -20,7 +20,7 @@ inline constexpr size_t kSlotBytes = 2048;
 
 struct ControlPacket {
   SlotKind kind{};
-  uint8_t type{};  ///< PacketType
+  uint8_t type{};     ///< PacketType
   uint16_t length{};  ///< bytes of payload
   LinkIndex link{};
   PortIndex port{};

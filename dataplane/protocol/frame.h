@@ -39,11 +39,12 @@ inline constexpr uint8_t version_kind(FrameKind kind) {
   return static_cast<uint8_t>(kFrameVersion << 4 | static_cast<uint8_t>(kind));
 }
 inline constexpr uint8_t kReservedClassBits = 0x07;
-inline constexpr unsigned class_of(uint8_t class_ecn) { return class_ecn >> 5; }
+inline constexpr unsigned class_of(uint8_t class_ecn) {
+  return class_ecn >> 5;
+}
 
 inline constexpr size_t kTagBytes = 16;
 inline constexpr size_t kLinkOverhead = sizeof(LinkHeader) + kTagBytes;
-inline constexpr uint64_t kLinkCounterMax = (uint64_t{1} << 56) - 1;
 
 /// Skywire's packet types keep their numbers and payloads; Skyedge's own start at 64.
 enum class PacketType : uint8_t {
@@ -77,7 +78,6 @@ struct DatagramHeader {
 };
 static_assert(sizeof(DatagramHeader) == 24);
 
-inline constexpr uint64_t kStreamCounterMax = (uint64_t{1} << 48) - 1;
 inline constexpr uint16_t kStreams = 1 << 14;
 
 inline constexpr uint64_t pack_stream(unsigned epoch, unsigned stream, uint64_t counter) {
@@ -93,12 +93,12 @@ static_assert(sizeof(SessionAssociated) == 16);
 
 /// What a TransportPing carries: the sender's state, BFD's asynchronous mode in 24 bytes.
 struct LivenessPayload {
-  uint8_t hears_you;   ///< 1 when the sender had an authentic frame within its detection time
+  uint8_t hears_you;  ///< 1 when the sender had an authentic frame within its detection time
   uint8_t multiplier;
   Be16 reserved;
-  Be32 interval_us;    ///< how often the sender means to send
-  Be64 sent_ns;        ///< the sender's clock
-  Be64 echoed_ns;      ///< the last `sent_ns` seen from the peer plus the time it rested here; 0 when none
+  Be32 interval_us;  ///< how often the sender means to send
+  Be64 sent_ns;      ///< the sender's clock
+  Be64 echoed_ns;    ///< the last `sent_ns` seen from the peer plus the time it rested here; 0 when none
 };
 static_assert(sizeof(LivenessPayload) == 24);
 
@@ -107,8 +107,7 @@ inline constexpr size_t kMaxDeadRoutes = 256;    ///< route IDs in one dead_rout
 inline constexpr size_t kMaxSignalBytes = 1400;  ///< payload of one signal packet
 
 /// What a Datagram adds to an IP packet inside the carrier: 16 + 16 + 7 + 24 = 63 bytes on Ethernet.
-inline constexpr size_t kDatagramOverhead =
-    kLinkOverhead + sizeof(PacketHeader) + sizeof(DatagramHeader);
+inline constexpr size_t kDatagramOverhead = kLinkOverhead + sizeof(PacketHeader) + sizeof(DatagramHeader);
 static_assert(kDatagramOverhead == 63);
 
 }  // namespace sky

@@ -126,7 +126,7 @@ struct LinkMessage {
   uint8_t rx_parity{};     ///< dump: parity of the newest receive chain
   uint8_t tx_parity{};     ///< dump: of the current send chain
   uint8_t keyed{};         ///< dump: bit 0 has a receive key, bit 1 a send key
-  uint8_t pad[3]{};
+  uint8_t pad[7]{};
   uint64_t cookie{};  ///< the owner's word, kept and dumped
   uint8_t rest[16]{};
 };
@@ -139,10 +139,9 @@ struct KeyChainMessage {
   Verb verb = Verb::put_key_chain;
   KeyOwner owner{};
   Direction direction{};
-  uint8_t parity{};  ///< 0 or 1, the other one than the chain it follows
-  uint32_t index{};  ///< link or session
-  uint64_t
-      key_id{};  ///< names this chain once and for all; the same for both directions of a handshake
+  uint8_t parity{};         ///< 0 or 1, the other one than the chain it follows
+  uint32_t index{};         ///< link or session
+  uint64_t key_id{};        ///< names this chain once and for all; the same for both directions of a handshake
   uint8_t wait_for_peer{};  ///< send chain: current only after an authentic frame under the receive
                             ///< chain of `key_id`
   uint8_t pad[7]{};
@@ -157,8 +156,7 @@ struct SessionMessage {
   uint8_t keyed{};      ///< dump: bit 0 receive, bit 1 send
   SessionIndex session{};
   uint64_t session_id{};  ///< part of the associated data, agreed in the handshake
-  uint32_t
-      domain{};  ///< AS number of the peer: inner sources must lie in destinations of that domain
+  uint32_t domain{};      ///< AS number of the peer: inner sources must lie in destinations of that domain
   uint32_t pad{};
   uint64_t cookie{};
   Ipv6Address peer{};  ///< Skywire address
@@ -178,8 +176,8 @@ struct alignas(8) Rule {
   LinkIndex alternate_link{};
   RouteId next_route{};  ///< as the next node allocated it
   RouteId alternate_route{};
-  RouteId twin{};  ///< forward: the opposite direction's rule here. consume: what to send back to
-                   ///< the far end
+  RouteId twin{};          ///< forward: the opposite direction's rule here. consume: what to send back to
+                           ///< the far end
   SessionIndex session{};  ///< consume
   uint16_t stream{};       ///< consume: first allowed stream
   uint16_t streams{};      ///< consume: how many
@@ -196,7 +194,6 @@ struct RuleMessage {
 };
 
 enum class GroupMode : uint8_t { pin = 0, copy = 1 };
-enum class UntilUp : uint8_t { drop = 0, ip = 1 };
 
 struct GroupMessage {
   Verb verb = Verb::put_group;

@@ -20,7 +20,7 @@ inline constexpr uint64_t kSegmentMagic = 0x31656764'6579'6b73;  // "skyedge1", 
 inline constexpr uint32_t kAbiVersion = 1;
 
 inline constexpr uint32_t kInstallSlots = 16384;
-inline constexpr uint32_t kAckSlots = 16384;   ///< acks and dump rows
+inline constexpr uint32_t kAckSlots = 16384;  ///< acks and dump rows
 inline constexpr uint32_t kEventSlots = 4096;
 inline constexpr uint32_t kPacketSlots = 512;  ///< each way
 

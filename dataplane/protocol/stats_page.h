@@ -43,8 +43,8 @@ struct StatsHeader {
   StatsWord attachments;   ///< control planes so far
   StatsWord batches;
   StatsWord batches_refused;
-  StatsWord rules;  ///< standing now
-  StatsWord buffers;       ///< packet buffers in all pools
+  StatsWord rules;    ///< standing now
+  StatsWord buffers;  ///< packet buffers in all pools
   StatsWord buffers_free;
 };
 
@@ -71,10 +71,10 @@ struct alignas(64) LinkStats {
   StatsWord transmitted_bytes;
   StatsWord bad_tags;
   StatsWord replays;
-  StatsWord up;          ///< 1 when live
-  StatsWord flaps;       ///< times it went down
-  StatsWord rtt_ns;      ///< smoothed, from liveness
-  StatsWord heard_ns;    ///< CLOCK_MONOTONIC of the last authentic frame
+  StatsWord up;        ///< 1 when live
+  StatsWord flaps;     ///< times it went down
+  StatsWord rtt_ns;    ///< smoothed, from liveness
+  StatsWord heard_ns;  ///< CLOCK_MONOTONIC of the last authentic frame
   StatsWord send_epoch;
   StatsWord receive_epoch;
 };

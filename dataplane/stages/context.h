@@ -1,0 +1,86 @@
+// What every stage gets beside its batch: one worker's share of the world. All of it belongs to that worker alone, but
+// for the tables, which it reads. A stage is a free noexcept function over a batch; it writes verdicts, and settle acts
+// on them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dataplane/batch.h"
+#include "dataplane/crypto/aead.h"
+#include "dataplane/tables/tables.h"
+#include "dataplane/worker_channel.h"
+#include "drivers/port.h"
+#include "drivers/tun.h"
+
+namespace sky::dataplane {
+
+/// Frames that wait for the end of the turn, per port and queue: handed to the port in strict order of queues.
+struct PortOutput {
+  static constexpr unsigned kFrames = 4 * kBurst;
+  std::array<std::array<rte_mbuf*, kFrames>, kQueues> frames;
+  std::array<uint16_t, kQueues> count{};
+};
+
+/// A ration of packets per second with a burst: what strangers may make this node do.
+class Ration {
+ public:
+  Ration(uint64_t per_second, uint64_t burst) : gap_ns_(1'000'000'000 / per_second), burst_ns_(burst * gap_ns_) {}
+  bool take(uint64_t now_ns) {
+    if (spent_until_ns_ + burst_ns_ < now_ns + gap_ns_) spent_until_ns_ = now_ns + gap_ns_ - burst_ns_;
+    if (spent_until_ns_ > now_ns) return false;
+    spent_until_ns_ += gap_ns_;
+    return true;
+  }
+
+ private:
+  uint64_t gap_ns_;
+  uint64_t burst_ns_;
+  uint64_t spent_until_ns_ = 0;
+};
+
+struct Context {
+  Tables& tables;
+  WorkerStats& stats;
+  AeadEngine& aead;
+  WorkerChannel& channel;
+  std::vector<drivers::Port*> ports;  ///< [PortIndex]
+  std::vector<Be16> ether_types;      ///< [PortIndex]: what this node's links on that port use
+  drivers::Tun* tun;                  ///< nullptr on a node without
+  unsigned number;                    ///< of this worker; its lane on every link
+  uint64_t now_ns = 0;                ///< read once per burst
+  uint32_t hash_seed = 0;             ///< secret: flows are hashed under it
+  bool worked = false;                ///< this turn carried somebody's traffic
+  bool wake_main = false;             ///< this turn pushed into the channel
+
+  std::vector<Group*> holding;            ///< groups in which packets of this worker wait
+  std::vector<PortOutput> outputs;        ///< [PortIndex]
+  std::vector<uint64_t> polled_empty_ns;  ///< [PortIndex]: last poll that emptied the queue
+  Ration stranger_ration{1000, 100};      ///< unauthenticated handshake frames handed to the control plane
+  ControlPacket punt{};                   ///< scratch for the channel, up
+  ControlPacket injected{};               ///< and down
+  std::array<AeadOp, kBurst> ops;         ///< scratch of one AEAD pass
+  std::array<Slot*, kBurst> op_slots;     ///< whose operation it is
+  std::array<SessionAssociated, kBurst> op_associated;
+
+  void count(Counter counter, uint64_t n = 1) { stats.counters[static_cast<size_t>(counter)].add(n); }
+  void count(Drop reason) { stats.drops[static_cast<size_t>(reason)].add(1); }
+};
+
+/// Where the parts of a frame lie, from the first byte of the carrier payload.
+inline LinkHeader& link_header(uint8_t* data) {
+  return *reinterpret_cast<LinkHeader*>(data);
+}
+inline uint8_t* link_tag(uint8_t* data) {
+  return data + sizeof(LinkHeader);
+}
+inline PacketHeader& packet_header(uint8_t* data) {
+  return *reinterpret_cast<PacketHeader*>(data + kLinkOverhead);
+}
+inline uint8_t* packet_payload(uint8_t* data) {
+  return data + kLinkOverhead + sizeof(PacketHeader);
+}
+
+}  // namespace sky::dataplane

@@ -1,0 +1,120 @@
+#include "dataplane/stages/egress.h"
+
+#include <cstring>
+
+#include "dataplane/stages/inner.h"
+
+namespace sky::dataplane {
+
+namespace {
+
+struct StreamCounter {
+  unsigned epoch, stream;
+  uint64_t counter;
+};
+
+StreamCounter unpack(const DatagramHeader& header) noexcept {
+  const uint64_t word = header.epoch_stream_counter.get();
+  return {static_cast<unsigned>(word >> 62), static_cast<unsigned>(word >> 48) & (kStreams - 1u),
+          word & ((uint64_t{1} << 48) - 1)};
+}
+
+bool prepare(Context& context, Slot& slot, AeadOp& op, SessionAssociated& associated) noexcept {
+  const auto refuse = [&](Drop why) {
+    drop(slot, why);
+    return false;
+  };
+  if (packet_header(slot.data).size.get() < sizeof(DatagramHeader)) return refuse(Drop::inner_malformed);
+  slot.session = context.tables.sessions.find(to_underlying(slot.rule->session));
+  if (slot.session == nullptr) return refuse(Drop::session_unknown);
+  auto& header = *reinterpret_cast<DatagramHeader*>(packet_payload(slot.data));
+  const auto [epoch, stream, counter] = unpack(header);
+  if (stream < slot.rule->stream || stream >= unsigned{slot.rule->stream} + slot.rule->streams)
+    return refuse(Drop::session_stream);
+  slot.key = slot.session->receive.for_session(epoch);
+  if (slot.key == nullptr) return refuse(Drop::session_no_key);
+  StreamWindows<>* windows = slot.session->windows(stream);
+  if (windows == nullptr) return refuse(Drop::session_stream);
+  if (!windows->of(epoch, slot.key->generation).may_accept(counter)) return refuse(Drop::session_replayed);
+
+  associated = {Be64(slot.session->put.load(std::memory_order_acquire)->session_id), Be64(epoch)};
+  op.key = &slot.key->key;
+  op.data = slot.data + kDatagramOverhead;
+  op.length = static_cast<uint32_t>(packet_header(slot.data).size.get() - sizeof(DatagramHeader));
+  op.tag = header.tag.data();
+  op.associated = reinterpret_cast<const uint8_t*>(&associated);
+  op.associated_length = sizeof(associated);
+  std::memcpy(op.nonce.data(), slot.key->salt.data(), sizeof(Salt));
+  std::memcpy(op.nonce.data() + sizeof(Salt), &header.epoch_stream_counter, sizeof(Be64));
+  return true;
+}
+
+/// After the tag: the window, then data[length] becomes the inner packet.
+bool finish(Context& context, Slot& slot, const AeadOp& op, InnerPacket& inner) noexcept {
+  const auto refuse = [&](Drop why) {
+    drop(slot, why);
+    return false;
+  };
+  if (!op.authentic) return refuse(Drop::session_bad_tag);
+  const auto& header = *reinterpret_cast<const DatagramHeader*>(packet_payload(slot.data));
+  const auto [epoch, stream, counter] = unpack(header);
+  if (!slot.session->windows(stream)->of(epoch, slot.key->generation).test_and_set(counter))
+    return refuse(Drop::session_replayed);
+  slot.key->mark_seen();
+  slot.session->heard_ns.store(context.now_ns, std::memory_order_relaxed);
+  slot.data = op.data;
+  slot.length = static_cast<uint16_t>(op.length);
+  if (!parse_inner({slot.data, slot.length}, inner)) return refuse(Drop::inner_malformed);
+  return true;
+}
+
+/// Whether the source is the sending domain's: its prefix leads to a group of that domain.
+bool source_fits(Context& context, const Slot& slot, GroupIndex source) noexcept {
+  const Group* group = context.tables.groups.find(to_underlying(source));
+  return group != nullptr && group->view.load(std::memory_order_acquire)->put.domain ==
+                                 slot.session->put.load(std::memory_order_acquire)->domain;
+}
+
+void deliver(Context& context, Slot& slot) noexcept {
+  if (context.tun == nullptr || !context.tun->write({slot.data, slot.length})) return drop(slot, Drop::tun_full);
+  slot.verdict = Verdict::delivered;
+}
+
+}  // namespace
+
+void egress(Context& context, Batch& batch) noexcept {
+  unsigned n = 0;
+  for (Slot& slot : batch) {
+    if (!prepare(context, slot, context.ops[n], context.op_associated[n])) continue;
+    context.op_slots[n++] = &slot;
+  }
+  if (n == 0) return;
+  context.aead.open({context.ops.data(), n});
+
+  AddressBurst sources, destinations;
+  for (unsigned i = 0; i < n; ++i) {
+    InnerPacket inner;
+    if (!finish(context, *context.op_slots[i], context.ops[i], inner)) {
+      context.op_slots[i] = nullptr;
+      continue;
+    }
+    sources.add(i, inner, true);
+    destinations.add(i, inner, false);
+  }
+  std::array<GroupIndex, kBurst> from, to;
+  sources.find(*context.tables.destinations, from);
+  destinations.find(*context.tables.destinations, to);
+  for (unsigned i = 0; i < n; ++i) {
+    if (context.op_slots[i] == nullptr) continue;
+    Slot& slot = *context.op_slots[i];
+    if (to[i] != kLocalGroup) {
+      drop(slot, Drop::inner_destination);
+    } else if (!source_fits(context, slot, from[i])) {
+      drop(slot, Drop::inner_source);
+    } else {
+      deliver(context, slot);
+    }
+  }
+}
+
+}  // namespace sky::dataplane

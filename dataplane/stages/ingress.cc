@@ -1,0 +1,168 @@
+#include "dataplane/stages/ingress.h"
+
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "dataplane/stages/inner.h"
+
+namespace sky::dataplane {
+
+namespace {
+
+constexpr uint64_t kHoldNs = 1'000'000'000;
+constexpr uint64_t kMissGapNs = 200'000'000;
+
+static_assert(kMaxHeld <= kBurst, "what was held leaves as one burst, in order");
+
+struct Lookup {
+  std::array<InnerPacket, kBurst> inner;
+  std::array<GroupIndex, kBurst> groups;  ///< [slot]
+};
+
+/// Parses all, and looks up all destinations at once.
+void look_up(Context& context, Batch& batch, Lookup& out) noexcept {
+  AddressBurst addresses;
+  for (unsigned i = 0; i < batch.count; ++i) {
+    Slot& slot = batch.slots[i];
+    out.groups[i] = kNoGroup;
+    if (!parse_inner({slot.data, slot.length}, out.inner[i])) {
+      drop(slot, Drop::not_ip);
+      continue;
+    }
+    drop(slot, Drop::no_destination);
+    addresses.add(i, out.inner[i], false);
+  }
+  addresses.find(*context.tables.destinations, out.groups);
+}
+
+void tell_miss(Context& context, Group& group, GroupWorker& mine) noexcept {
+  if (mine.missed_ns + kMissGapNs > context.now_ns) return;
+  mine.missed_ns = context.now_ns;
+  context.channel.events.producer.push(InstallMessage::of(MissEvent{.group = group.index}));
+  context.wake_main = true;
+}
+
+void hold(Context& context, Group& group, GroupWorker& mine, Slot& slot) noexcept {
+  tell_miss(context, group, mine);
+  HeldPackets& held = mine.held;
+  if (held.count == kMaxHeld) return drop(slot, Drop::hold_full);
+  if (held.count == 0) {
+    held.since_ns = context.now_ns;
+    context.holding.push_back(&group);
+  }
+  slot.mbuf->data_off = static_cast<uint16_t>(slot.data - static_cast<uint8_t*>(slot.mbuf->buf_addr));
+  slot.mbuf->data_len = slot.length;
+  held.packets[held.count++] = slot.mbuf;
+  context.stats.counters[static_cast<size_t>(Counter::held)].add(1);
+  slot.verdict = Verdict::held;
+}
+
+/// Chooses the member; true when the slot is to be sealed.
+bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& slot) noexcept {
+  Group* group = context.tables.groups.find(to_underlying(index));
+  if (group == nullptr) return false;
+  const GroupView& view = *group->view.load(std::memory_order_acquire);
+  GroupWorker& mine = group->workers[context.number];
+  mine.used_ns = context.now_ns;
+  const uint32_t hash = flow_hash({slot.data, slot.length}, inner, context.hash_seed);
+  const uint8_t chosen = pick_member(*group, view, mine, hash, context.now_ns);
+  if (chosen == kNoMember) {
+    hold(context, *group, mine, slot);
+    return false;
+  }
+  const MemberMessage& member = view.members[chosen].put;
+  if (slot.length > member.mtu) {
+    drop(slot, Drop::inner_too_big);
+    return false;
+  }
+  slot.link = view.members[chosen].link;
+  slot.session = view.members[chosen].session;
+  slot.stream = static_cast<uint16_t>(member.stream + context.number);
+  slot.hop_limit = member.hop_limit;
+  slot.queue_class = member.queue_class;
+  group->stats[chosen].packets.add(1);
+  group->stats[chosen].bytes.add(slot.length);
+  const uint16_t size = static_cast<uint16_t>(sizeof(DatagramHeader) + slot.length);
+  slot.data -= kDatagramOverhead;
+  slot.length = static_cast<uint16_t>(slot.length + kDatagramOverhead);
+  packet_header(slot.data) = {static_cast<uint8_t>(PacketType::datagram), Be32(to_underlying(member.route)),
+                              Be16(size)};
+  return true;
+}
+
+bool prepare(const SealLimits& limits, Slot& slot, AeadOp& op, SessionAssociated& associated) noexcept {
+  Session& session = *slot.session;
+  const uint8_t epoch = session.send.current.load(std::memory_order_acquire);
+  if (epoch >= kKeySlots) {
+    drop(slot, Drop::no_send_key);
+    return false;
+  }
+  const KeySlot& key = session.send.slots[epoch];
+  const uint64_t counter = session.seal_counter(slot.stream)->next(key.generation, slot.length, limits);
+  if (counter == SealCounter::kStopped) {
+    drop(slot, Drop::key_exhausted);
+    return false;
+  }
+  auto& header = *reinterpret_cast<DatagramHeader*>(packet_payload(slot.data));
+  header.epoch_stream_counter = Be64(pack_stream(epoch, slot.stream, counter));
+  associated = {Be64(session.put.load(std::memory_order_acquire)->session_id), Be64(epoch)};
+  op.key = &key.key;
+  op.data = slot.data + kDatagramOverhead;
+  op.length = static_cast<uint32_t>(slot.length - kDatagramOverhead);
+  op.tag = header.tag.data();
+  op.associated = reinterpret_cast<const uint8_t*>(&associated);
+  op.associated_length = sizeof(associated);
+  std::memcpy(op.nonce.data(), key.salt.data(), sizeof(Salt));
+  std::memcpy(op.nonce.data() + sizeof(Salt), &header.epoch_stream_counter, sizeof(Be64));
+  slot.verdict = Verdict::next;
+  return true;
+}
+
+}  // namespace
+
+void ingress(Context& context, Batch& batch) noexcept {
+  if (batch.count == 0) return;
+  context.worked = true;
+  Lookup found;
+  look_up(context, batch, found);
+  const SealLimits limits = context.tables.config().session_keys.seal_limits(kStreamCounters);
+  unsigned n = 0;
+  for (unsigned i = 0; i < batch.count; ++i) {
+    if (found.groups[i] == kNoGroup || found.groups[i] == kLocalGroup) continue;
+    Slot& slot = batch.slots[i];
+    if (!choose(context, found.groups[i], found.inner[i], slot)) continue;
+    if (prepare(limits, slot, context.ops[n], context.op_associated[n])) ++n;
+  }
+  context.aead.seal({context.ops.data(), n});
+}
+
+bool release_held(Context& context, Group& group, Batch& batch) noexcept {
+  GroupWorker& mine = group.workers[context.number];
+  HeldPackets& held = mine.held;
+  const GroupView& view = *group.view.load(std::memory_order_acquire);
+  bool live = false;
+  for (unsigned slot = 0; slot < kMaxMembers; ++slot) live = live || group.live(view, slot);
+  const bool late = held.since_ns + kHoldNs < context.now_ns;
+  if (!live && !late) {
+    tell_miss(context, group, mine);
+    return true;
+  }
+  StatsWord& gauge = context.stats.counters[static_cast<size_t>(Counter::held)];
+  gauge.set(gauge.get() - held.count);
+  for (rte_mbuf* mbuf : std::span(held.packets).first(std::exchange(held.count, 0u))) {
+    if (!live) {
+      context.count(Drop::hold_expired);
+      rte_pktmbuf_free(mbuf);
+      continue;
+    }
+    Slot& slot = batch.add();
+    slot = {};
+    slot.mbuf = mbuf;
+    slot.data = rte_pktmbuf_mtod(mbuf, uint8_t*);
+    slot.length = mbuf->data_len;
+  }
+  return false;
+}
+
+}  // namespace sky::dataplane

@@ -1,0 +1,38 @@
+#include "dataplane/stages/inner.h"
+
+#include <rte_jhash.h>
+
+namespace sky::dataplane {
+
+void AddressBurst::add(unsigned at, const InnerPacket& inner, bool source) noexcept {
+  if (inner.family == Family::ipv6) {
+    std::memcpy(six_[n6_], source ? inner.source : inner.destination, 16);
+    at6_[n6_++] = static_cast<uint8_t>(at);
+  } else {
+    four_[n4_] = source ? inner.source4() : inner.destination4();
+    at4_[n4_++] = static_cast<uint8_t>(at);
+  }
+}
+
+void AddressBurst::find(const DestinationMap& map, std::array<GroupIndex, kBurst>& out) noexcept {
+  std::array<GroupIndex, kBurst> found;
+  map.find6(six_, found.data(), n6_);
+  for (unsigned i = 0; i < n6_; ++i) out[at6_[i]] = found[i];
+  map.find4(four_.data(), found.data(), n4_);
+  for (unsigned i = 0; i < n4_; ++i) out[at4_[i]] = found[i];
+}
+
+uint32_t flow_hash(std::span<const uint8_t> packet, const InnerPacket& inner, uint32_t seed) noexcept {
+  constexpr uint8_t kTcp = 6;
+  constexpr uint8_t kUdp = 17;
+  const bool six = inner.family == Family::ipv6;
+  const size_t header = six ? 40 : (packet[0] & 0x0fu) * 4;
+  const uint8_t protocol = packet[six ? 6 : 9];
+  const bool fragment = !six && ((packet[6] & 0x3f) != 0 || packet[7] != 0);
+  uint32_t hash = rte_jhash(inner.source, six ? 32 : 8, seed ^ protocol);
+  if ((protocol == kTcp || protocol == kUdp) && !fragment && packet.size() >= header + 4)
+    hash = rte_jhash(&packet[header], 4, hash);
+  return hash;
+}
+
+}  // namespace sky::dataplane

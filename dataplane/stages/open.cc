@@ -1,0 +1,81 @@
+#include "dataplane/stages/open.h"
+
+#include <cstring>
+
+namespace sky::dataplane {
+
+namespace {
+
+struct LaneCounter {
+  unsigned lane;
+  uint64_t counter;
+};
+
+LaneCounter lane_counter(const LinkHeader& header) noexcept {
+  const uint64_t both = header.lane_counter.get();
+  return {static_cast<unsigned>(both >> 56), both & ((uint64_t{1} << 56) - 1)};
+}
+
+ReplayWindow<>& window_of(const Slot& slot, unsigned lane) noexcept {
+  return slot.link->lanes[lane].receive.of(slot_index(slot.key->epoch), slot.key->generation);
+}
+
+bool prepare(Slot& slot, AeadOp& op) noexcept {
+  const LinkHeader& header = link_header(slot.data);
+  slot.key = slot.link->receive.for_link(header.epoch);
+  if (slot.key == nullptr) {
+    drop(slot, Drop::no_key);
+    return false;
+  }
+  const auto [lane, counter] = lane_counter(header);
+  if (lane >= slot.link->lanes.size()) {
+    drop(slot, Drop::bad_lane);
+    return false;
+  }
+  if (!window_of(slot, lane).may_accept(counter)) {
+    slot.link->stats->replays.add(1);
+    drop(slot, Drop::replayed);
+    return false;
+  }
+  op.key = &slot.key->key;
+  op.data = slot.data + kLinkOverhead;
+  op.length = slot.length - static_cast<uint32_t>(kLinkOverhead);
+  op.tag = link_tag(slot.data);
+  op.associated = slot.data;
+  op.associated_length = sizeof(LinkHeader);
+  std::memcpy(op.nonce.data(), slot.key->salt.data(), sizeof(Salt));
+  std::memcpy(op.nonce.data() + sizeof(Salt), &header.lane_counter, sizeof(header.lane_counter));
+  return true;
+}
+
+void finish(Context& context, Slot& slot, const AeadOp& op) noexcept {
+  Link& link = *slot.link;
+  if (!op.authentic) {
+    link.stats->bad_tags.add(1);
+    return drop(slot, Drop::bad_tag);
+  }
+  const auto [lane, counter] = lane_counter(link_header(slot.data));
+  if (!window_of(slot, lane).test_and_set(counter)) {
+    link.stats->replays.add(1);
+    return drop(slot, Drop::replayed);
+  }
+  slot.key->mark_seen();
+  link.liveness.heard(context.now_ns);
+  link.stats->received.add(1);
+  link.stats->received_bytes.add(slot.length);
+  slot.verdict = Verdict::next;
+}
+
+}  // namespace
+
+void open(Context& context, Batch& batch) noexcept {
+  unsigned n = 0;
+  for (Slot& slot : batch) {
+    if (!prepare(slot, context.ops[n])) continue;
+    context.op_slots[n++] = &slot;
+  }
+  context.aead.open({context.ops.data(), n});
+  for (unsigned i = 0; i < n; ++i) finish(context, *context.op_slots[i], context.ops[i]);
+}
+
+}  // namespace sky::dataplane

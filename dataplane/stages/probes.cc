@@ -1,0 +1,124 @@
+#include "dataplane/stages/probes.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/stages/make.h"
+#include "dataplane/stages/punt.h"
+
+namespace sky::dataplane {
+
+namespace {
+
+constexpr uint64_t kIdleAfterNs = 10'000'000'000;
+constexpr unsigned kIdleFactor = 20;
+constexpr unsigned kAnswersToLive = 3;
+
+void tell(Context& context, const Group& group, unsigned slot, bool live, uint64_t rtt_ns) noexcept {
+  group.stats[slot].live.set(live ? 1 : 0);
+  const MemberStateEvent event{.slot = static_cast<uint8_t>(slot),
+                               .live = static_cast<uint8_t>(live),
+                               .group = group.index,
+                               .rtt_us = static_cast<uint32_t>(rtt_ns / 1'000)};
+  context.channel.events.producer.push(InstallMessage::of(event));
+  context.wake_main = true;
+}
+
+/// Another circuit in the slot: it was just set up, so it lives until probes say otherwise.
+void start_life(Context& context, Group& group, unsigned slot, const Member& member) noexcept {
+  MemberLife& life = group.lives[slot];
+  life.circuit = member.put.circuit;
+  life.answered = 0;
+  life.answered_ns = context.now_ns;
+  life.probed_ns = 0;
+  life.next_probe_ns = context.now_ns;
+  life.rtt_ns = 0;
+  life.live = true;
+  tell(context, group, slot, true, 0);
+}
+
+void send_probe(Context& context, Group& group, unsigned slot, const Member& member, Batch& batch) noexcept {
+  Slot* probe = make_packet(context, batch, *member.link, PacketType::ping, member.put.route, sizeof(ProbePayload),
+                            Counter::injected_probe);
+  if (probe == nullptr) return;
+  const ProbePayload payload{Be64(context.now_ns), Be64(uint64_t{to_underlying(group.index)} * kMaxMembers + slot)};
+  std::memcpy(packet_payload(probe->data), &payload, sizeof(payload));
+  probe->hop_limit = member.put.hop_limit;
+  probe->queue_class = member.put.queue_class;
+  group.stats[slot].probes_sent.add(1);
+}
+
+}  // namespace
+
+void answer_ping(Context& context, const Rule& rule, Slot& slot) noexcept {
+  PacketHeader& packet = packet_header(slot.data);
+  if (packet.size.get() != sizeof(ProbePayload)) return drop(slot, Drop::bad_control);
+  Link* back = context.tables.links.find(to_underlying(rule.in_link));
+  if (back == nullptr || !back->usable()) return drop(slot, Drop::link_down);
+  // One packet ends here and another starts in its buffer.
+  context.count(Counter::delivered_local);
+  context.count(Counter::injected_probe);
+  packet.type = static_cast<uint8_t>(PacketType::pong);
+  packet.route_id = Be32(to_underlying(rule.twin));
+  slot.link = back;
+  slot.hop_limit = 64;
+  slot.queue_class = rule.queue_class;
+  slot.verdict = Verdict::next;
+}
+
+void take_pong(Context& context, const Rule& rule, Slot& slot) noexcept {
+  ProbePayload payload;
+  if (packet_header(slot.data).size.get() != sizeof(payload)) return drop(slot, Drop::bad_control);
+  std::memcpy(&payload, packet_payload(slot.data), sizeof(payload));
+  if ((payload.asker.get() & kControlPlanePing) != 0) return punt_packet(context, SlotKind::route_packet, slot);
+
+  Group* group = context.tables.groups.find(static_cast<uint32_t>(payload.asker.get() / kMaxMembers));
+  const unsigned member = payload.asker.get() % kMaxMembers;
+  if (group == nullptr) return drop(slot, Drop::bad_control);
+  const GroupView& view = *group->view.load(std::memory_order_acquire);
+  if (!view.has(member) || view.members[member].put.consume != rule.route_id || payload.sent_ns.get() > context.now_ns)
+    return drop(slot, Drop::bad_control);
+  MemberLife& life = group->lives[member];
+  life.answered_ns = context.now_ns;
+  life.rtt_ns = context.now_ns - payload.sent_ns.get();
+  group->stats[member].rtt_ns.set(life.rtt_ns);
+  if (++life.answered >= kAnswersToLive && !life.live) {
+    life.live = true;
+    tell(context, *group, member, true, life.rtt_ns);
+  }
+  slot.verdict = Verdict::consumed;
+}
+
+uint64_t probe_group(Context& context, Group& group, Batch& batch) noexcept {
+  const GroupView& view = *group.view.load(std::memory_order_acquire);
+  const bool idle = group.workers[context.number].used_ns + kIdleAfterNs < context.now_ns;
+  const uint64_t interval_ns = uint64_t{view.put.probe_interval_us} * 1'000 * (idle ? kIdleFactor : 1);
+  uint64_t next = UINT64_MAX;
+  for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
+    if (!view.has(slot)) continue;
+    const Member& member = view.members[slot];
+    MemberLife& life = group.lives[slot];
+    if (life.circuit != member.put.circuit) start_life(context, group, slot, member);
+    // A group that wakes up is probed at its full rate at once.
+    const uint64_t due = std::min(life.next_probe_ns, life.probed_ns + interval_ns);
+    if (due <= context.now_ns && !batch.full()) {
+      const bool unanswered = life.probed_ns > life.answered_ns;
+      if (unanswered) {
+        life.answered = 0;
+        group.stats[slot].probes_lost.add(1);
+        const bool silent = life.probed_ns - life.answered_ns >= interval_ns * view.put.probe_multiplier;
+        if (silent && life.live.exchange(false)) {
+          group.stats[slot].deaths.add(1);
+          tell(context, group, slot, false, 0);
+        }
+      }
+      send_probe(context, group, slot, member, batch);
+      life.probed_ns = context.now_ns;
+      life.next_probe_ns = context.now_ns + interval_ns;
+    }
+    next = std::min(next, life.next_probe_ns);
+  }
+  return next;
+}
+
+}  // namespace sky::dataplane

@@ -1,0 +1,13 @@
+// Acts on the verdicts of a batch: counts and frees drops, frees what ended here, moves Datagrams for this node to
+// `egress`, and compacts the rest in order. The one place where a packet can leave a batch, so nothing leaks and each
+// loss has one reason. On exit every slot's verdict is `drop` again, so that the next stage must decide.
+#pragma once
+
+#include "dataplane/stages/context.h"
+
+namespace sky::dataplane {
+
+/// `egress` may be nullptr where no stage gives that verdict; it must have room for the batch.
+void settle(Context& context, Batch& batch, Batch* egress = nullptr) noexcept;
+
+}  // namespace sky::dataplane

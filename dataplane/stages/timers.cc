@@ -1,0 +1,58 @@
+#include "dataplane/stages/timers.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/stages/make.h"
+#include "dataplane/stages/probes.h"
+
+namespace sky::dataplane {
+
+namespace {
+
+void send_ping(Context& context, Link& link, const LinkConfig& config, Batch& batch) noexcept {
+  const LivenessPayload ping = link.liveness.make(config.liveness, context.now_ns);
+  if (link.send.now() == nullptr) return;
+  Slot* slot = make_packet(context, batch, link, PacketType::transport_ping, kControlRoute, sizeof(ping),
+                           Counter::injected_probe);
+  if (slot != nullptr) std::memcpy(packet_payload(slot->data), &ping, sizeof(ping));
+}
+
+void tell(Context& context, Link& link, bool up) noexcept {
+  link.up.store(up, std::memory_order_relaxed);
+  link.stats->up.set(up ? 1 : 0);
+  if (!up) link.stats->flaps.add(1);
+  const LinkStateEvent event{.up = static_cast<uint8_t>(up), .link = link.index, .at_ns = context.now_ns};
+  context.channel.events.producer.push(InstallMessage::of(event));
+  context.wake_main = true;
+}
+
+uint64_t tend_link(Context& context, Link& link, Batch& batch) noexcept {
+  const LinkConfig& config = *link.config.load(std::memory_order_acquire);
+  const uint64_t polled_empty = context.polled_empty_ns[to_underlying(config.put.port)];
+  const Liveness::Change change = link.liveness.judge(config.liveness, context.now_ns, polled_empty);
+  if (change != Liveness::Change::none) tell(context, link, change == Liveness::Change::up);
+  link.peer_hears.store(link.liveness.peer_hears(), std::memory_order_relaxed);
+  link.stats->rtt_ns.set(link.liveness.rtt_ns());
+  link.stats->heard_ns.set(link.liveness.heard_ns());
+  if (link.liveness.send_due(context.now_ns) && !batch.full()) send_ping(context, link, config, batch);
+  return link.liveness.next_deadline_ns(config.liveness);
+}
+
+}  // namespace
+
+uint64_t run_timers(Context& context, Batch& batch) noexcept {
+  uint64_t next = context.now_ns + kMaxTimerGapNs;
+  const TimedObjects& timed = *context.tables.timed.load(std::memory_order_acquire);
+  for (Link* link : timed.links) {
+    if (context.tables.worker_of(to_underlying(link->index)) != context.number) continue;
+    next = std::min(next, tend_link(context, *link, batch));
+  }
+  for (Group* group : timed.groups) {
+    if (context.tables.worker_of(to_underlying(group->index)) != context.number) continue;
+    next = std::min(next, probe_group(context, *group, batch));
+  }
+  return std::max(next, context.now_ns + 1);
+}
+
+}  // namespace sky::dataplane

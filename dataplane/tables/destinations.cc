@@ -1,0 +1,179 @@
+#include "dataplane/tables/destinations.h"
+
+#include <rte_errno.h>
+#include <rte_fib.h>
+#include <rte_fib6.h>
+#include <rte_memory.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include "dataplane/batch.h"
+
+namespace sky::dataplane {
+
+namespace {
+
+// A FIB's next hop: 0 nothing, 1 this node, else group + 2.
+constexpr uint64_t kNothing = 0;
+constexpr uint64_t kLocal = 1;
+constexpr uint64_t kFirstGroup = 2;
+
+uint64_t to_next_hop(GroupIndex group) {
+  return group == kLocalGroup ? kLocal : to_underlying(group) + kFirstGroup;
+}
+
+GroupIndex to_group(uint64_t next_hop) {
+  if (next_hop == kNothing) return kNoGroup;
+  if (next_hop == kLocal) return kLocalGroup;
+  return GroupIndex{static_cast<uint32_t>(next_hop - kFirstGroup)};
+}
+
+// Two-byte entries hold 15 bits of next hop or of second-level table; small routers fit, and take half the memory.
+constexpr uint32_t kSmallLimit = (1u << 15) - kFirstGroup;
+
+uint32_t second_level4(const DestinationSizes& sizes) {
+  return sizes.prefixes / 4 + 256;
+}
+uint32_t second_level6(const DestinationSizes& sizes) {
+  const uint32_t wanted = sizes.prefixes + sizes.prefixes / 4 + 1024;
+  return sizes.prefixes <= 8192 ? std::min(wanted * 3, kSmallLimit) : wanted;
+}
+bool small(const DestinationSizes& sizes) {
+  return sizes.groups < kSmallLimit && second_level6(sizes) <= kSmallLimit;
+}
+
+uint32_t read_be32(const Ipv6Address& bytes) {
+  return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3];
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DestinationMap>> DestinationMap::create(const std::string& name, const DestinationSizes& sizes) {
+  std::unique_ptr<DestinationMap> map(new DestinationMap);
+  for (size_t i = 0; i < map->copies_.size(); ++i) {
+    rte_fib_conf conf4{};
+    conf4.type = RTE_FIB_DIR24_8;
+    conf4.default_nh = kNothing;
+    conf4.max_routes = static_cast<int>(sizes.prefixes);
+    conf4.dir24_8 = {small(sizes) ? RTE_FIB_DIR24_8_2B : RTE_FIB_DIR24_8_4B, second_level4(sizes)};
+    rte_fib6_conf conf6{};
+    conf6.type = RTE_FIB6_TRIE;
+    conf6.default_nh = kNothing;
+    conf6.max_routes = static_cast<int>(sizes.prefixes);
+    conf6.trie = {small(sizes) ? RTE_FIB6_TRIE_2B : RTE_FIB6_TRIE_4B, second_level6(sizes)};
+    Copy& copy = map->copies_[i];
+    const std::string copy_name = fmt::format("{}.{}", name, i);
+    copy.v4 = rte_fib_create(copy_name.c_str(), SOCKET_ID_ANY, &conf4);
+    copy.v6 = rte_fib6_create(copy_name.c_str(), SOCKET_ID_ANY, &conf6);
+    if (copy.v4 == nullptr || copy.v6 == nullptr) {
+      return fail("destination map for {} prefixes: {}; give the dataplane more memory or fewer prefixes",
+                  sizes.prefixes, rte_strerror(rte_errno));
+    }
+  }
+  map->active_.store(&map->copies_[0], std::memory_order_release);
+  return map;
+}
+
+DestinationMap::~DestinationMap() {
+  for (Copy& copy : copies_) {
+    rte_fib_free(copy.v4);
+    rte_fib6_free(copy.v6);
+  }
+}
+
+void DestinationMap::find6(uint8_t addresses[][16], GroupIndex* groups, unsigned n) const noexcept {
+  std::array<uint64_t, kBurst> hops;
+  rte_fib6_lookup_bulk(active_.load(std::memory_order_acquire)->v6, addresses, hops.data(), static_cast<int>(n));
+  std::transform(hops.begin(), hops.begin() + n, groups, to_group);
+}
+
+void DestinationMap::find4(uint32_t* addresses, GroupIndex* groups, unsigned n) const noexcept {
+  std::array<uint64_t, kBurst> hops;
+  rte_fib_lookup_bulk(active_.load(std::memory_order_acquire)->v4, addresses, hops.data(), static_cast<int>(n));
+  std::transform(hops.begin(), hops.begin() + n, groups, to_group);
+}
+
+bool DestinationMap::write(Copy& copy, const Entry& change) {
+  const DestinationKey& key = change.key;
+  const bool erase = change.group == kNoGroup;
+  if (key.family == Family::ipv4) {
+    const uint32_t prefix = read_be32(key.prefix);
+    return (erase ? rte_fib_delete(copy.v4, prefix, key.length)
+                  : rte_fib_add(copy.v4, prefix, key.length, to_next_hop(change.group))) == 0;
+  }
+  const uint8_t* prefix = key.prefix.data();
+  return (erase ? rte_fib6_delete(copy.v6, prefix, key.length)
+                : rte_fib6_add(copy.v6, prefix, key.length, to_next_hop(change.group))) == 0;
+}
+
+bool DestinationMap::stage(const Entry& change) {
+  if (!write(inactive(), change)) return false;
+  staged_.push_back(change);
+  return true;
+}
+
+void DestinationMap::unstage() {
+  for (auto change = staged_.rbegin(); change != staged_.rend(); ++change) {
+    const Entry* stood = find(change->key);
+    write(inactive(), stood != nullptr ? *stood : Entry{change->key, kNoGroup, 0});
+  }
+  staged_.clear();
+}
+
+void DestinationMap::publish(const std::function<void()>& wait_for_workers) {
+  if (staged_.empty()) return;
+  active_.store(&inactive(), std::memory_order_release);
+  wait_for_workers();
+  for (const Entry& change : staged_) {
+    write(inactive(), change);  // the same changes to the same content: there is room
+    keep(change);
+  }
+  staged_.clear();
+}
+
+const DestinationMap::Entry* DestinationMap::find(const DestinationKey& key) const {
+  const auto slot = slots_.find(key);
+  return slot == slots_.end() ? nullptr : &*entries_[slot->second];
+}
+
+std::optional<std::pair<uint32_t, DestinationMap::Entry>> DestinationMap::next(uint32_t from) const {
+  for (uint32_t slot = from; slot < entries_.size(); ++slot) {
+    if (entries_[slot]) return std::pair{slot, *entries_[slot]};
+  }
+  return std::nullopt;
+}
+
+void DestinationMap::keep(const Entry& change) {
+  const auto stood = slots_.find(change.key);
+  if (change.group == kNoGroup) {
+    if (stood == slots_.end()) return;
+    entries_[stood->second].reset();
+    free_.push_back(stood->second);
+    slots_.erase(stood);
+    return;
+  }
+  if (stood != slots_.end()) {
+    entries_[stood->second] = change;
+    return;
+  }
+  uint32_t slot = static_cast<uint32_t>(entries_.size());
+  if (free_.empty()) {
+    entries_.emplace_back(change);
+  } else {
+    slot = free_.back();
+    free_.pop_back();
+    entries_[slot] = change;
+  }
+  slots_[change.key] = slot;
+}
+
+size_t DestinationMap::memory_bytes(const DestinationSizes& sizes) {
+  const size_t entry = small(sizes) ? 2 : 4;
+  const size_t first_level = entry << 24;
+  const size_t second_level = entry * 256 * (size_t{second_level4(sizes)} + second_level6(sizes));
+  const size_t rib_nodes = size_t{sizes.prefixes} * 2 * 2 * 128;
+  return 2 * (2 * first_level + second_level + rib_nodes);
+}
+
+}  // namespace sky::dataplane

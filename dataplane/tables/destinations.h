@@ -1,0 +1,90 @@
+// The destination map: longest prefix match for IPv6 (rte_fib6) and IPv4 (rte_fib) to a group. There are two copies of
+// each: a change goes to the one that no worker reads, the copies change places by one pointer, and after a grace
+// period the change goes to the other. Nothing is ever rebuilt. Cost of a look-up: one to three cache lines per packet
+// (IPv4 at most two), done for a whole burst. Source: DPDK Programmer's Guide, "FIB Library".
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/result.h"
+#include "dataplane/protocol/install.h"
+
+struct rte_fib;
+struct rte_fib6;
+
+namespace sky::dataplane {
+
+inline constexpr GroupIndex kNoGroup{0xffffffff};  ///< no prefix matches
+
+struct DestinationKey {
+  Family family;
+  uint8_t length;
+  Ipv6Address prefix;
+  auto operator<=>(const DestinationKey&) const = default;
+};
+
+struct DestinationSizes {
+  uint32_t prefixes;
+  uint32_t groups;
+};
+
+class DestinationMap {
+ public:
+  /// Makes the four tables in the EAL's memory; `name` is unique in the process.
+  static Result<std::unique_ptr<DestinationMap>> create(const std::string& name, const DestinationSizes& sizes);
+  ~DestinationMap();
+
+  /// Worker: groups for addresses[n]; kNoGroup where nothing matches. n at most kBurst.
+  void find6(uint8_t addresses[][16], GroupIndex* groups, unsigned n) const noexcept;
+  /// The same for IPv4 in host byte order.
+  void find4(uint32_t* addresses, GroupIndex* groups, unsigned n) const noexcept;
+
+  // Main core's side. Changes are staged into the copy that no packet sees, then published or taken back, all of them.
+  struct Entry {
+    DestinationKey key;
+    GroupIndex group;  ///< kNoGroup: delete
+    uint64_t cookie;
+  };
+  /// False when there is no room; then unstage().
+  [[nodiscard]] bool stage(const Entry& change);
+  void unstage();
+  /// `wait_for_workers` returns once every worker was quiescent.
+  void publish(const std::function<void()>& wait_for_workers);
+
+  uint32_t count() const { return static_cast<uint32_t>(slots_.size()); }
+  /// What stands under exactly this prefix, or nullptr.
+  const Entry* find(const DestinationKey& key) const;
+  /// The first entry in slot `from` or later, with its slot; nothing when there is none.
+  std::optional<std::pair<uint32_t, Entry>> next(uint32_t from) const;
+  /// What the four tables take of the EAL's memory.
+  static size_t memory_bytes(const DestinationSizes& sizes);
+
+ private:
+  struct Copy {
+    rte_fib* v4 = nullptr;
+    rte_fib6* v6 = nullptr;
+  };
+  DestinationMap() = default;
+  Copy& inactive() { return active_.load(std::memory_order_relaxed) == &copies_[0] ? copies_[1] : copies_[0]; }
+  static bool write(Copy& copy, const Entry& change);
+  void keep(const Entry& change);
+
+  std::array<Copy, 2> copies_;
+  std::atomic<const Copy*> active_ = nullptr;
+  std::vector<Entry> staged_;
+  // What stands, in slots that keep their place: a dump goes by slot.
+  std::vector<std::optional<Entry>> entries_;
+  std::vector<uint32_t> free_;
+  std::map<DestinationKey, uint32_t> slots_;
+};
+
+}  // namespace sky::dataplane

@@ -1,0 +1,44 @@
+#include "dataplane/tables/groups.h"
+
+namespace sky::dataplane {
+
+namespace {
+
+constexpr uint32_t kBucketIdleMs = 1000;
+
+/// By weight among live members: `ticket` picks; where none has a weight, the first live standby.
+uint8_t assign(const Group& group, const GroupView& view, uint32_t ticket) noexcept {
+  uint32_t total = 0;
+  uint8_t standby = kNoMember;
+  uint8_t live = 0;
+  for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
+    if (!group.live(view, slot)) continue;
+    live |= static_cast<uint8_t>(1u << slot);
+    total += view.members[slot].put.weight;
+    if (standby == kNoMember) standby = static_cast<uint8_t>(slot);
+  }
+  if (total == 0) return standby;
+  ticket %= total;
+  for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
+    if ((live >> slot & 1) == 0) continue;
+    const uint32_t weight = view.members[slot].put.weight;
+    if (ticket < weight) return static_cast<uint8_t>(slot);
+    ticket -= weight;
+  }
+  return standby;
+}
+
+}  // namespace
+
+uint8_t pick_member(const Group& group, const GroupView& view, GroupWorker& mine, uint32_t flow_hash,
+                    uint64_t now_ns) noexcept {
+  Bucket& bucket = mine.buckets[flow_hash % kBuckets];
+  const auto now_ms = static_cast<uint32_t>(now_ns / 1'000'000);
+  const bool keeps =
+      bucket.member != kNoMember && group.live(view, bucket.member) && now_ms - bucket.used_ms < kBucketIdleMs;
+  if (!keeps) bucket.member = assign(group, view, flow_hash / kBuckets);
+  bucket.used_ms = now_ms;
+  return bucket.member;
+}
+
+}  // namespace sky::dataplane

@@ -1,0 +1,93 @@
+// Groups: at the ingress, up to eight members (circuit, end node, session) for one destination. Members are one
+// immutable view behind a pointer; what lives (probe state, flow buckets, held packets) stays with the group, so a put
+// never resets it.
+//
+// `pin`: a flow hashes to one of 256 buckets and a bucket keeps its member while that lives. A bucket is assigned when
+// its member died or nobody used it for a second: by weight among live members, standbys (weight 0) only when no other
+// lives. One worker owns a group's probes; each worker has buckets of its own.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "dataplane/protocol/install.h"
+#include "dataplane/protocol/stats_page.h"
+#include "dataplane/tables/links.h"
+#include "dataplane/tables/sessions.h"
+
+struct rte_mbuf;
+
+namespace sky::dataplane {
+
+struct Member {
+  MemberMessage put;
+  Link* link;
+  Session* session;
+};
+
+/// As put; replaced whole by one pointer. `present` has a bit per slot.
+struct GroupView {
+  GroupMessage put;
+  uint8_t present = 0;
+  std::array<Member, kMaxMembers> members;
+
+  bool has(unsigned slot) const { return (present >> slot & 1) != 0; }
+};
+
+/// A member's life, judged by end-to-end probes and lists of dead routes. Owning worker: rw.
+struct MemberLife {
+  std::atomic<bool> live = false;      ///< main core may clear it (a list of dead routes came)
+  std::atomic<uint32_t> answered = 0;  ///< probes in a row; the same
+  CircuitId circuit{};                 ///< whose life this is: another circuit in the slot starts anew
+  uint64_t next_probe_ns = 0;
+  uint64_t answered_ns = 0;  ///< last answer, or when it was put
+  uint64_t probed_ns = 0;    ///< last probe sent
+  uint64_t rtt_ns = 0;
+};
+
+inline constexpr unsigned kBuckets = 256;
+inline constexpr unsigned kMaxHeld = 64;
+inline constexpr uint8_t kNoMember = 0xff;
+
+struct Bucket {
+  uint32_t used_ms = 0;
+  uint8_t member = kNoMember;
+};
+
+/// Packets that wait for the first live member. Owning worker: rw.
+struct HeldPackets {
+  std::array<rte_mbuf*, kMaxHeld> packets;
+  unsigned count = 0;
+  uint64_t since_ns = 0;
+};
+
+struct GroupWorker {
+  std::array<Bucket, kBuckets> buckets;
+  HeldPackets held;
+  uint64_t missed_ns = 0;  ///< when the control plane was last told of a miss
+  uint64_t used_ns = 0;    ///< last packet
+};
+
+struct Group {
+  GroupIndex index{};
+  std::atomic<const GroupView*> view = nullptr;  ///< main: rw, worker: ro
+  std::array<MemberLife, kMaxMembers> lives;
+  std::vector<GroupWorker> workers;  ///< [worker]
+  MemberStats* stats = nullptr;      ///< [kMaxMembers]
+
+  ~Group() { delete view.load(std::memory_order_relaxed); }
+
+  bool live(const GroupView& at, unsigned slot) const {
+    return at.has(slot) && lives[slot].live.load(std::memory_order_relaxed) && at.members[slot].link->usable();
+  }
+};
+
+/// The member for a flow, or kNoMember. Cost: one bucket; a pass over the members when it is assigned anew.
+uint8_t pick_member(const Group& group, const GroupView& view, GroupWorker& mine, uint32_t flow_hash,
+                    uint64_t now_ns) noexcept;
+
+}  // namespace sky::dataplane

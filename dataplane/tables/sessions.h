@@ -1,0 +1,59 @@
+// The session table: end-to-end keys between this node and another, and the streams sealed and opened under them. A
+// stream's counter and window belong to the session, so they survive every put and delete of circuits and groups.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "dataplane/crypto/key_ring.h"
+#include "dataplane/crypto/key_slot.h"
+#include "dataplane/protocol/frame.h"
+#include "dataplane/protocol/install.h"
+#include "dataplane/protocol/stats_page.h"
+
+namespace sky::dataplane {
+
+inline constexpr unsigned kStreamsPerPage = 128;
+inline constexpr unsigned kStreamPages = kStreams / kStreamsPerPage;
+
+/// State of 128 neighbouring streams, allocated when one of them is first named by a rule or member.
+struct StreamPage {
+  std::array<SealCounter, kStreamsPerPage> send;                         ///< rw by the worker that seals on that stream
+  std::array<std::atomic<StreamWindows<>*>, kStreamsPerPage> receive{};  ///< content: receiving worker
+  ~StreamPage() {
+    for (auto& window : receive) delete window.load(std::memory_order_relaxed);
+  }
+};
+
+struct Session {
+  SessionIndex index{};
+  std::atomic<const SessionMessage*> put = nullptr;  ///< main: rw, worker: ro
+  SendKeys send;
+  ReceiveKeys receive;
+  std::array<std::atomic<StreamPage*>, kStreamPages> pages{};  ///< main: rw, worker: ro
+  std::atomic<uint64_t> heard_ns = 0;                          ///< workers: rw; last authentic datagram
+
+  // Main core alone.
+  std::unique_ptr<KeyRing> ring;
+  std::vector<uint16_t> send_streams;  ///< that a member ever named
+
+  ~Session() {
+    delete put.load(std::memory_order_relaxed);
+    for (auto& page : pages) delete page.load(std::memory_order_relaxed);
+  }
+
+  StreamPage* page(unsigned stream) const { return pages[stream / kStreamsPerPage].load(std::memory_order_acquire); }
+  SealCounter* seal_counter(unsigned stream) const {
+    StreamPage* found = page(stream);
+    return found == nullptr ? nullptr : &found->send[stream % kStreamsPerPage];
+  }
+  StreamWindows<>* windows(unsigned stream) const {
+    StreamPage* found = page(stream);
+    if (found == nullptr) return nullptr;
+    return found->receive[stream % kStreamsPerPage].load(std::memory_order_acquire);
+  }
+};
+
+}  // namespace sky::dataplane

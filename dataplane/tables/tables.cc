@@ -1,0 +1,311 @@
+#include "dataplane/tables/tables.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sky::dataplane {
+
+Tables::Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& keys, Stats stats_page,
+               std::unique_ptr<DestinationMap> destination_map)
+    : links(config.capacities.links),
+      sessions(config.capacities.sessions),
+      groups(config.capacities.groups),
+      rules(config.capacities.rules),
+      destinations(std::move(destination_map)),
+      timed(new TimedObjects),
+      stats(stats_page),
+      config_(std::move(config)),
+      quiescence_(quiescence),
+      key_engine_(keys) {}
+
+Tables::~Tables() {
+  delete timed.load();
+}
+
+void Tables::begin_turn(uint64_t now_ns) {
+  round_ = {now_ns, quiescence_.begin(now_ns)};
+}
+
+void Tables::end_turn(std::vector<InstallMessage>& events) {
+  for (const uint32_t index : link_indices_) tick_link(*links.find(index), events);
+  for (const uint32_t index : session_indices_) tick_session(*sessions.find(index), events);
+  quiescence_.end();
+}
+
+std::optional<std::pair<Group*, uint8_t>> Tables::member_ending_at(RouteId consume) const {
+  const auto found = members_by_consume_.find(to_underlying(consume));
+  if (found == members_by_consume_.end()) return std::nullopt;
+  return std::pair{groups.find(found->second.first), found->second.second};
+}
+
+// --- keys
+
+KeyRing* Tables::ring_of(KeyOwner owner, uint32_t index) const {
+  if (owner == KeyOwner::link) {
+    Link* link = links.find(index);
+    return link == nullptr ? nullptr : link->ring.get();
+  }
+  Session* session = sessions.find(index);
+  return session == nullptr ? nullptr : session->ring.get();
+}
+
+bool Tables::key_seen(const KeyChainMessage& chain) const {
+  const KeyRing* ring = ring_of(chain.owner, chain.index);
+  if (ring == nullptr) return false;
+  return chain.direction == Direction::send ? ring->send.knows(chain.key_id) : ring->receive.knows(chain.key_id);
+}
+
+void Tables::put_key_chain(const KeyChainMessage& message) {
+  KeyRing& ring = *ring_of(message.owner, message.index);
+  if (message.direction == Direction::send) {
+    static_cast<void>(
+        ring.send.put_chain(message.key_id, message.parity, message.secret, message.wait_for_peer != 0, round_));
+    return;
+  }
+  static_cast<void>(ring.receive.put_chain(message.key_id, message.parity, message.secret, round_));
+  unconfirmed_.insert({message.owner, message.index});
+  if (!ring.receive.ready()) unready_.push_back({message.owner, message.index});
+}
+
+bool Tables::settled() {
+  std::erase_if(unready_, [&](const auto& chain) {
+    const KeyRing* ring = ring_of(chain.first, chain.second);
+    return ring == nullptr || ring->receive.ready();
+  });
+  return unready_.empty();
+}
+
+void Tables::confirm(KeyRing& ring, KeyOwner owner, uint32_t index, std::vector<InstallMessage>& events) {
+  if (!unconfirmed_.contains({owner, index})) return;
+  const auto key_id = ring.receive.newest_key_id();
+  if (!key_id || !ring.receive.heard(*key_id)) return;
+  unconfirmed_.erase({owner, index});
+  events.push_back(InstallMessage::of(ChainConfirmedEvent{.owner = owner, .index = index, .key_id = *key_id}));
+}
+
+void Tables::tick_link(Link& link, std::vector<InstallMessage>& events) {
+  SendUse use{.peer_hears = link.peer_hears.load(std::memory_order_relaxed)};
+  for (const LinkLane& lane : link.lanes) use.add(lane.send, link.ring->send.generation());
+  link.ring->tick(round_, use);
+  confirm(*link.ring, KeyOwner::link, to_underlying(link.index), events);
+  const uint8_t current = link.send.current.load(std::memory_order_relaxed);
+  if (current < kKeySlots) link.stats->send_epoch.set(link.send.slots[current].epoch);
+}
+
+void Tables::tick_session(Session& session, std::vector<InstallMessage>& events) {
+  // A peer that answers probes or sends is one that follows our steps; a silent one waits for the next handshake.
+  constexpr uint64_t kSilentNs = 1'000'000'000;
+  SendUse use{.peer_hears = session.heard_ns.load(std::memory_order_relaxed) + kSilentNs > round_.now_ns};
+  for (const unsigned stream : session.send_streams)
+    use.add(*session.seal_counter(stream), session.ring->send.generation());
+  session.ring->tick(round_, use);
+  confirm(*session.ring, KeyOwner::session, to_underlying(session.index), events);
+}
+
+// --- links and sessions
+
+void Tables::put_link(const LinkMessage& message) {
+  const uint32_t index = to_underlying(message.link);
+  Link* link = links.find(index);
+  const bool fresh = link == nullptr;
+  if (fresh) {
+    link = new Link(config_.workers);
+    link->index = message.link;
+    link->stats = &stats.link(message.link);
+    link->ring = std::make_unique<KeyRing>(link->receive, link->send, key_engine_, config_.link_keys);
+  }
+  auto* config = new LinkConfig{
+      .put = message,
+      .ethernet = {message.peer_mac, config_.port_macs[to_underlying(message.port)], Be16(message.ether_type)},
+      .liveness = {.interval_ns = uint64_t{message.interval_us} * 1'000,
+                   .hold_ns = uint64_t{message.hold_ms} * 1'000'000,
+                   .multiplier = message.multiplier}};
+  if (const LinkConfig* old = link->config.exchange(config, std::memory_order_acq_rel)) {
+    quiescence_.retire([old] { delete old; });
+  }
+  if (!fresh) return;
+  links.set(index, link);
+  link_indices_.insert(index);
+  timed_stale_ = true;
+}
+
+void Tables::delete_link(LinkIndex index) {
+  Link* link = links.find(to_underlying(index));
+  links.set(to_underlying(index), nullptr);
+  link_indices_.erase(to_underlying(index));
+  unconfirmed_.erase({KeyOwner::link, to_underlying(index)});
+  link->stats->up.set(0);
+  retire(link);
+  timed_stale_ = true;
+}
+
+void Tables::put_session(const SessionMessage& message) {
+  const uint32_t index = to_underlying(message.session);
+  Session* session = sessions.find(index);
+  const bool fresh = session == nullptr;
+  if (fresh) {
+    session = new Session;
+    session->index = message.session;
+    session->ring = std::make_unique<KeyRing>(session->receive, session->send, key_engine_, config_.session_keys);
+  }
+  if (const SessionMessage* old = session->put.exchange(new SessionMessage(message), std::memory_order_acq_rel)) {
+    quiescence_.retire([old] { delete old; });
+  }
+  if (!fresh) return;
+  sessions.set(index, session);
+  session_indices_.insert(index);
+}
+
+void Tables::delete_session(SessionIndex index) {
+  Session* session = sessions.find(to_underlying(index));
+  sessions.set(to_underlying(index), nullptr);
+  session_indices_.erase(to_underlying(index));
+  unconfirmed_.erase({KeyOwner::session, to_underlying(index)});
+  retire(session);
+}
+
+StreamPage& Tables::page_of(Session& session, unsigned stream) {
+  std::atomic<StreamPage*>& page = session.pages[stream / kStreamsPerPage];
+  if (page.load(std::memory_order_relaxed) == nullptr) page.store(new StreamPage, std::memory_order_release);
+  return *page.load(std::memory_order_relaxed);
+}
+
+// --- rules
+
+const Rule* Tables::rule(RouteId route) const {
+  const uint32_t index = rules.index_of(route);
+  return rules.occupied(index) && rules.at(index).route_id == route ? &rules.at(index) : nullptr;
+}
+
+bool Tables::slot_free(RouteId route) const {
+  const uint32_t index = rules.index_of(route);
+  return !rules.occupied(index) && !resting_.contains(index);
+}
+
+void Tables::put_rule(const RuleMessage& message) {
+  const Rule& rule = message.rule;
+  if (rule.action == RuleAction::consume) {
+    Session& session = *sessions.find(to_underlying(rule.session));
+    for (unsigned stream = rule.stream; stream < unsigned{rule.stream} + rule.streams; ++stream) {
+      auto& windows = page_of(session, stream).receive[stream % kStreamsPerPage];
+      if (windows.load(std::memory_order_relaxed) == nullptr)
+        windows.store(new StreamWindows<>, std::memory_order_release);
+    }
+  }
+  const bool fresh = this->rule(rule.route_id) == nullptr;
+  rules.put(message);
+  if (fresh) stats.header().rules.add(1);
+}
+
+void Tables::delete_rule(RouteId route) {
+  const uint32_t index = rules.index_of(route);
+  rules.erase(route);
+  resting_.insert(index);
+  quiescence_.retire([this, index] { resting_.erase(index); });
+  stats.header().rules.set(stats.header().rules.get() - 1);
+}
+
+// --- groups
+
+void Tables::replace_view(Group& group, std::unique_ptr<GroupView> view) {
+  if (const GroupView* old = group.view.exchange(view.release(), std::memory_order_acq_rel)) {
+    quiescence_.retire([old] { delete old; });
+  }
+}
+
+void Tables::put_group(const GroupMessage& message) {
+  const uint32_t index = to_underlying(message.group);
+  Group* group = groups.find(index);
+  const bool fresh = group == nullptr;
+  if (fresh) {
+    group = new Group;
+    group->index = message.group;
+    group->workers.resize(config_.workers);
+    group->stats = &stats.member(message.group, 0);
+  }
+  const GroupView* old = group->view.load(std::memory_order_relaxed);
+  auto view = old == nullptr ? std::make_unique<GroupView>() : std::make_unique<GroupView>(*old);
+  view->put = message;
+  replace_view(*group, std::move(view));
+  if (!fresh) return;
+  groups.set(index, group);
+  group_indices_.insert(index);
+  timed_stale_ = true;
+}
+
+void Tables::put_member(const MemberMessage& message) {
+  Group& group = *groups.find(to_underlying(message.group));
+  Session* session = sessions.find(to_underlying(message.session));
+  for (unsigned worker = 0; worker < config_.workers; ++worker) {
+    page_of(*session, message.stream + worker);
+    const auto stream = static_cast<uint16_t>(message.stream + worker);
+    if (std::ranges::find(session->send_streams, stream) == session->send_streams.end())
+      session->send_streams.push_back(stream);
+  }
+  auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
+  if (view->has(message.slot)) members_by_consume_.erase(to_underlying(view->members[message.slot].put.consume));
+  view->members[message.slot] = {message, links.find(to_underlying(message.link)), session};
+  view->present |= static_cast<uint8_t>(1u << message.slot);
+  members_by_consume_[to_underlying(message.consume)] = {to_underlying(message.group), message.slot};
+  replace_view(group, std::move(view));
+}
+
+void Tables::delete_member(GroupIndex index, uint8_t slot) {
+  Group& group = *groups.find(to_underlying(index));
+  auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
+  members_by_consume_.erase(to_underlying(view->members[slot].put.consume));
+  view->present &= static_cast<uint8_t>(~(1u << slot));
+  replace_view(group, std::move(view));
+}
+
+void Tables::delete_group(GroupIndex index) {
+  Group* group = groups.find(to_underlying(index));
+  groups.set(to_underlying(index), nullptr);
+  group_indices_.erase(to_underlying(index));
+  retire(group);
+  timed_stale_ = true;
+}
+
+std::optional<MemberMessage> Tables::member(GroupIndex index, uint8_t slot) const {
+  const Group* group = groups.find(to_underlying(index));
+  if (group == nullptr || slot >= kMaxMembers) return std::nullopt;
+  const GroupView& view = *group->view.load(std::memory_order_relaxed);
+  if (!view.has(slot)) return std::nullopt;
+  return view.members[slot].put;
+}
+
+// --- destinations
+
+std::optional<GroupIndex> Tables::destination(const DestinationMessage& key) const {
+  const auto* entry = destinations->find({key.family, key.length, key.prefix});
+  return entry == nullptr ? std::nullopt : std::optional(entry->group);
+}
+
+bool Tables::stage_destination(const DestinationMessage& put) {
+  return destinations->stage({{put.family, put.length, put.prefix}, put.group, put.cookie});
+}
+
+void Tables::stage_delete_destination(const DestinationMessage& key) {
+  static_cast<void>(destinations->stage({{key.family, key.length, key.prefix}, kNoGroup, 0}));
+}
+
+void Tables::publish_destinations() {
+  destinations->publish([this] { quiescence_.wait(); });
+}
+
+// --- all
+
+void Tables::publish_timed() {
+  auto next = std::make_unique<TimedObjects>();
+  for (const uint32_t index : link_indices_) next->links.push_back(links.find(index));
+  for (const uint32_t index : group_indices_) next->groups.push_back(groups.find(index));
+  const TimedObjects* old = timed.exchange(next.release(), std::memory_order_acq_rel);
+  quiescence_.retire([old] { delete old; });
+}
+
+void Tables::finish() {
+  if (timed_stale_) publish_timed();
+  timed_stale_ = false;
+}
+
+}  // namespace sky::dataplane

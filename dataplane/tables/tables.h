@@ -1,0 +1,130 @@
+// All tables of the dataplane in one place. Workers read them through the public members; the agent changes them on the
+// main core through Applier, one batch at a time, and every change becomes visible by one store. The main core also
+// turns the keys over here, once per turn.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <span>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "dataplane/agent/stats.h"
+#include "dataplane/agent/tables.h"
+#include "dataplane/crypto/aead.h"
+#include "dataplane/tables/destinations.h"
+#include "dataplane/tables/groups.h"
+#include "dataplane/tables/index_table.h"
+#include "dataplane/tables/links.h"
+#include "dataplane/tables/quiescence.h"
+#include "dataplane/tables/route_table.h"
+#include "dataplane/tables/sessions.h"
+
+namespace sky::dataplane {
+
+struct TablesConfig {
+  Capacities capacities;
+  unsigned workers;
+  KeyPolicy link_keys;
+  KeyPolicy session_keys;
+  std::vector<MacAddress> port_macs;  ///< [port]
+};
+
+/// What a worker walks when its timers are due; replaced whole by one pointer.
+struct TimedObjects {
+  std::vector<Link*> links;
+  std::vector<Group*> groups;
+};
+
+class Tables final : public TableView, public Applier, public Dumper {
+ public:
+  Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& keys, Stats stats,
+         std::unique_ptr<DestinationMap> destination_map);
+  ~Tables() override;
+
+  // Workers: ro.
+  IndexTable<Link> links;
+  IndexTable<Session> sessions;
+  IndexTable<Group> groups;
+  RouteTable rules;
+  const std::unique_ptr<DestinationMap> destinations;
+  std::atomic<const TimedObjects*> timed;
+  Stats stats;
+
+  // Main core, once per turn: before and after everything else that touches the tables.
+  void begin_turn(uint64_t now_ns);
+  /// Steps keys; chain_confirmed events go to `events`. Ends with the start of a grace period.
+  void end_turn(std::vector<InstallMessage>& events);
+  /// A worker keeps links and groups by index modulo the number of workers.
+  unsigned worker_of(uint32_t index) const { return index % config_.workers; }
+  /// The group member that a circuit's opposite direction ends at; nothing when the rule belongs to none.
+  std::optional<std::pair<Group*, uint8_t>> member_ending_at(RouteId consume) const;
+  const TablesConfig& config() const { return config_; }
+
+  // TableView
+  Capacities capacities() const override { return config_.capacities; }
+  bool has_link(LinkIndex link) const override { return links.find(to_underlying(link)) != nullptr; }
+  bool has_session(SessionIndex session) const override { return sessions.find(to_underlying(session)) != nullptr; }
+  bool has_group(GroupIndex group) const override { return groups.find(to_underlying(group)) != nullptr; }
+  bool key_seen(const KeyChainMessage& chain) const override;
+  const Rule* rule(RouteId route) const override;
+  bool slot_free(RouteId route) const override;
+  std::optional<MemberMessage> member(GroupIndex group, uint8_t slot) const override;
+  std::optional<GroupIndex> destination(const DestinationMessage& key) const override;
+  uint32_t destination_count() const override { return destinations->count(); }
+  unsigned owner(LinkIndex link) const override { return worker_of(to_underlying(link)); }
+
+  // Applier
+  bool stage_destination(const DestinationMessage& put) override;
+  void stage_delete_destination(const DestinationMessage& key) override;
+  void unstage_destinations() override { destinations->unstage(); }
+  void publish_destinations() override;
+  void put_link(const LinkMessage& message) override;
+  void put_session(const SessionMessage& message) override;
+  void put_key_chain(const KeyChainMessage& message) override;
+  void put_rule(const RuleMessage& message) override;
+  void put_group(const GroupMessage& message) override;
+  void put_member(const MemberMessage& message) override;
+  void delete_member(GroupIndex group, uint8_t slot) override;
+  void delete_group(GroupIndex group) override;
+  void delete_rule(RouteId route) override;
+  void delete_session(SessionIndex session) override;
+  void delete_link(LinkIndex link) override;
+  void finish() override;
+  bool settled() override;
+
+  // Dumper
+  std::optional<uint32_t> dump(Table table, uint32_t from, InstallMessage& row) const override;
+
+ private:
+  KeyRing* ring_of(KeyOwner owner, uint32_t index) const;
+  StreamPage& page_of(Session& session, unsigned stream);
+  void replace_view(Group& group, std::unique_ptr<GroupView> view);
+  void publish_timed();
+  void tick_link(Link& link, std::vector<InstallMessage>& events);
+  void tick_session(Session& session, std::vector<InstallMessage>& events);
+  void confirm(KeyRing& ring, KeyOwner owner, uint32_t index, std::vector<InstallMessage>& events);
+  template <typename T>
+  void retire(T* object) {
+    quiescence_.retire([object] { delete object; });
+  }
+
+  TablesConfig config_;
+  Quiescence& quiescence_;
+  const AeadEngine& key_engine_;
+  Round round_{};
+  bool timed_stale_ = false;
+
+  // What stands, for walks of the main core.
+  std::set<uint32_t> link_indices_;
+  std::set<uint32_t> session_indices_;
+  std::set<uint32_t> group_indices_;
+  std::unordered_set<uint32_t> resting_;  ///< slots of deleted rules that a worker may still see
+  std::unordered_map<uint32_t, std::pair<uint32_t, uint8_t>> members_by_consume_;
+  std::set<std::pair<KeyOwner, uint32_t>> unconfirmed_;  ///< chains whose peer was not heard under them yet
+  std::vector<std::pair<KeyOwner, uint32_t>> unready_;   ///< chains put in this batch whose slots wait for a grace
+};
+
+}  // namespace sky::dataplane

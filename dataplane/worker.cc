@@ -1,0 +1,235 @@
+#include "dataplane/worker.h"
+
+#include <sodium.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "dataplane/stages/classify.h"
+#include "dataplane/stages/egress.h"
+#include "dataplane/stages/ingress.h"
+#include "dataplane/stages/inject.h"
+#include "dataplane/stages/open.h"
+#include "dataplane/stages/route.h"
+#include "dataplane/stages/seal.h"
+#include "dataplane/stages/settle.h"
+#include "dataplane/stages/timers.h"
+#include "dataplane/stages/transmit.h"
+
+namespace sky::dataplane {
+
+namespace {
+
+constexpr uint64_t kNapNs = 100'000;              // between polls of inputs that cannot wake
+constexpr uint64_t kPollBeforeNapNs = 1'000'000;  // turns without traffic before the first nap
+constexpr uint64_t kPollBeforeBlockNs = 20'000;   // the same where a frame wakes us
+constexpr uint64_t kTunGapNs = 10'000;            // an empty read is a system call: not every turn
+constexpr uint64_t kHoldPollNs = 1'000'000;       // while packets wait for a circuit
+
+uint64_t monotonic_ns() noexcept {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, Tables& tables, Quiescence& quiescence,
+                                               std::unique_ptr<AeadEngine> aead, WorkerChannel& channel) {
+  auto waiter = drivers::Waiter::create();
+  if (!waiter) return std::unexpected(waiter.error());
+  std::unique_ptr<Worker> worker(new Worker(config, tables, quiescence, std::move(aead), channel, std::move(*waiter)));
+  if (auto watched = worker->watch_inputs(config); !watched) return std::unexpected(watched.error());
+  return worker;
+}
+
+Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescence, std::unique_ptr<AeadEngine> aead,
+               WorkerChannel& channel, drivers::Waiter waiter)
+    : aead_(std::move(aead)),
+      context_{.tables = tables,
+               .stats = tables.stats.worker(config.number),
+               .aead = *aead_,
+               .channel = channel,
+               .ports = config.ports,
+               .ether_types = {},
+               .tun = config.tun,
+               .number = config.number,
+               .hash_seed = randombytes_random(),
+               .holding = {},
+               .outputs = std::vector<PortOutput>(config.ports.size()),
+               .polled_empty_ns = std::vector<uint64_t>(config.ports.size()),
+               .ops = {},
+               .op_slots = {},
+               .op_associated = {}},
+      quiescence_(quiescence),
+      waiter_(std::move(waiter)),
+      adaptive_(config.adaptive) {
+  for (const uint16_t type : config.ether_types) context_.ether_types.push_back(Be16(type));
+  context_.holding.reserve(tables.groups.capacity());
+}
+
+Worker::~Worker() {
+  for (Group* group : context_.holding) {
+    HeldPackets& held = group->workers[context_.number].held;
+    rte_pktmbuf_free_bulk(held.packets.data(), held.count);
+    held.count = 0;
+  }
+}
+
+Result<> Worker::watch_inputs(const WorkerConfig& config) {
+  for (const drivers::Port* port : config.ports) {
+    if (port->wait_descriptors().empty()) all_inputs_wake_ = false;
+    for (const int descriptor : port->wait_descriptors()) {
+      if (auto added = waiter_.add(descriptor); !added) return added;
+    }
+  }
+  if (config.tun != nullptr) {
+    if (auto added = waiter_.add(config.tun->descriptor()); !added) return added;
+  }
+  if (context_.channel.wake_worker >= 0) return waiter_.add(context_.channel.wake_worker);
+  return {};
+}
+
+void Worker::run(const std::atomic<bool>& stop) noexcept {
+  quiescence_.online(context_.number);
+  while (!stop.load(std::memory_order_relaxed)) {
+    const uint64_t now_ns = monotonic_ns();
+    const bool busy = turn(now_ns);
+    quiescence_.quiescent(context_.number);
+    context_.stats.heartbeat_ns.set(now_ns);
+    if (busy) {
+      context_.stats.busy_ns.add(monotonic_ns() - now_ns);
+    } else if (adaptive_) {
+      sleep();
+    }
+  }
+  quiescence_.offline(context_.number);
+}
+
+bool Worker::turn(uint64_t now_ns) noexcept {
+  context_.now_ns = now_ns;
+  context_.worked = false;
+  bool busy = false;
+  for (size_t port = 0; port < context_.ports.size(); ++port) busy |= poll_port(PortIndex{static_cast<uint16_t>(port)});
+  if (context_.tun != nullptr && now_ns >= next_tun_poll_ns_) busy |= poll_tun();
+  if (!context_.holding.empty()) release();
+  busy |= inject(context_, batch_);
+  send(batch_);
+  const TimedObjects* timed = context_.tables.timed.load(std::memory_order_acquire);
+  if (now_ns >= next_timer_ns_ || timed != timed_) {
+    timed_ = timed;
+    next_timer_ns_ = run_timers(context_, batch_);
+    busy |= batch_.count != 0;
+    send(batch_);
+  }
+  flush();
+  context_.count(Counter::loops);
+  if (context_.worked) worked_ns_ = now_ns;
+  if (context_.wake_main) {
+    context_.wake_main = false;
+    drivers::signal_event(context_.channel.wake_main);
+  }
+  return busy;
+}
+
+bool Worker::poll_port(PortIndex index) noexcept {
+  drivers::Port& port = *context_.ports[to_underlying(index)];
+  std::array<rte_mbuf*, kBurst> frames;
+  const uint16_t n = port.rx_burst(static_cast<uint16_t>(context_.number), frames.data(), kBurst);
+  if (n < kBurst) context_.polled_empty_ns[to_underlying(index)] = context_.now_ns;
+  if (n == 0) return false;
+  uint64_t bytes = 0;
+  for (unsigned i = 0; i < n; ++i) {
+    Slot& slot = batch_.add();
+    slot = {};
+    slot.mbuf = frames[i];
+    slot.data = rte_pktmbuf_mtod(frames[i], uint8_t*);
+    slot.length = rte_pktmbuf_data_len(frames[i]);
+    bytes += slot.length;
+  }
+  PortStats& stats = context_.tables.stats.port(index);
+  stats.received.add(n);
+  stats.received_bytes.add(bytes);
+  process(index, batch_);
+  return true;
+}
+
+void Worker::process(PortIndex port, Batch& batch) noexcept {
+  context_.count(Counter::received, batch.count);
+  classify(context_, port, batch);
+  settle(context_, batch);
+  open(context_, batch);
+  settle(context_, batch);
+  route(context_, batch);
+  settle(context_, batch, &egress_);
+  egress(context_, egress_);
+  settle(context_, egress_);
+  send(batch);
+}
+
+bool Worker::poll_tun() noexcept {
+  while (!batch_.full()) {
+    rte_mbuf* mbuf = rte_pktmbuf_alloc(context_.ports[0]->pool());
+    if (mbuf == nullptr) break;
+    auto* data = rte_pktmbuf_mtod_offset(mbuf, uint8_t*, sizeof(EthernetHeader) + kDatagramOverhead);
+    const size_t room = rte_pktmbuf_tailroom(mbuf) - sizeof(EthernetHeader) - kDatagramOverhead;
+    const size_t bytes = context_.tun->read({data, room});
+    if (bytes == 0) {
+      rte_pktmbuf_free(mbuf);
+      break;
+    }
+    Slot& slot = batch_.add();
+    slot = {};
+    slot.mbuf = mbuf;
+    slot.data = data;
+    slot.length = static_cast<uint16_t>(bytes);
+  }
+  if (!batch_.full()) next_tun_poll_ns_ = context_.now_ns + kTunGapNs;
+  if (batch_.count == 0) return false;
+  context_.count(Counter::injected_tun, batch_.count);
+  process_plain(batch_);
+  return true;
+}
+
+void Worker::process_plain(Batch& batch) noexcept {
+  ingress(context_, batch);
+  settle(context_, batch);
+  send(batch);
+}
+
+void Worker::release() noexcept {
+  std::erase_if(context_.holding, [&](Group* group) {
+    const bool still = release_held(context_, *group, batch_);
+    process_plain(batch_);
+    return !still;
+  });
+}
+
+void Worker::send(Batch& batch) noexcept {
+  if (batch.count == 0) return;
+  seal(context_, batch);
+  settle(context_, batch);
+  transmit(context_, batch);
+}
+
+void Worker::flush() noexcept {
+  dataplane::flush(context_);
+}
+
+void Worker::sleep() noexcept {
+  const uint64_t now_ns = context_.now_ns;
+  if (now_ns - worked_ns_ < (all_inputs_wake_ ? kPollBeforeBlockNs : kPollBeforeNapNs)) return;
+  uint64_t wake_ns = next_timer_ns_;
+  if (!all_inputs_wake_) wake_ns = std::min(wake_ns, now_ns + kNapNs);
+  if (!context_.holding.empty()) wake_ns = std::min(wake_ns, now_ns + kHoldPollNs);
+  quiescence_.offline(context_.number);
+  drivers::clear_event(context_.channel.wake_worker);
+  if (context_.channel.down.consumer.available() == 0 && wake_ns > now_ns) {
+    context_.count(Counter::sleeps);
+    waiter_.wait(wake_ns - now_ns);
+  }
+  next_tun_poll_ns_ = 0;
+  quiescence_.online(context_.number);
+}
+
+}  // namespace sky::dataplane

@@ -15,7 +15,6 @@ namespace sky {
   X(received)         /* frames taken from ports */                          \
   X(injected_control) /* packets from the control plane and the main core */ \
   X(injected_probe)   /* liveness, circuit probes and their answers */       \
-  X(injected_icmp)    /* errors made for local senders */                    \
   X(injected_tun)     /* packets read from the TUN */                        \
   X(copied)           /* extra copies of copied streams */                   \
   X(transmitted)      /* frames given to ports */                            \

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "controlplane/topology/reader.h"
 #include "dataplane/base/key_text.h"
@@ -15,23 +16,20 @@ using TopologyResult = std::expected<Topology, ConfigErrors>;
 
 /// A key file's fault, told at the line of router.yaml that names it.
 void report_key_file(Report& report, Mark mark, std::string key, const Error& error) {
-  report.add(mark, std::move(key), error.message, "a secret key of mode 0600");
+  report.add(mark, std::move(key), fmt::format("a file that is refused ({})", error.message), "a secret key");
 }
 
-void check_links(const RouterConfig& router, const Topology& topology, NodeIndex self,
-                 Report& report) {
-  std::vector<std::string> of_self;
-  for (const EdgeIndex link : topology.at(self).links) of_self.push_back(topology.at(link).name);
+void check_links(const RouterConfig& router, const Topology& topology, NodeIndex self, Report& report) {
+  std::set<std::string> missing;
+  for (const EdgeIndex link : topology.at(self).links) missing.insert(topology.at(link).name);
+  const std::vector<std::string> of_self(missing.begin(), missing.end());
   for (const LinkConfig& link : router.links) {
-    if (std::ranges::find(of_self, link.name) != of_self.end()) continue;
+    if (missing.erase(link.name) == 1 || report.full()) continue;
     const bool known = topology.find_link(link.name).has_value();
-    report.add(link.mark, "links." + link.name,
-               known ? "a link of other nodes" : "a link unknown to " + topology.file,
-               fmt::format("a link that ends at {}", router.node.name),
-               nearest(link.name, of_self));
+    report.add(link.mark, "links." + link.name, known ? "a link of other nodes" : "a link unknown to " + topology.file,
+               fmt::format("a link that ends at {}", router.node.name), nearest(link.name, of_self));
   }
-  for (const std::string& name : of_self) {
-    if (std::ranges::find(router.links, name, &LinkConfig::name) != router.links.end()) continue;
+  for (const std::string& name : missing) {
     report.add(router.links_mark, "links", "no link " + name,
                fmt::format("every link of {} in {}", router.node.name, topology.file));
   }
@@ -53,8 +51,7 @@ std::optional<SecretKey> read_keys(const RouterConfig& router, Report& report) {
   for (const LinkConfig& link : router.links) {
     if (!link.psk_file) continue;
     const auto psk = read_secret_key(*link.psk_file);
-    if (!psk)
-      report_key_file(report, link.psk_mark, fmt::format("links.{}.psk", link.name), psk.error());
+    if (!psk) report_key_file(report, link.psk_mark, fmt::format("links.{}.psk", link.name), psk.error());
   }
   auto identity = read_secret_key(router.identity_file);
   if (identity) return std::move(*identity);
@@ -62,25 +59,8 @@ std::optional<SecretKey> read_keys(const RouterConfig& router, Report& report) {
   return std::nullopt;
 }
 
-enum class Sort { router, topology, unknown };
-
-/// By the keys that only one sort has. A file that does not parse is left to a reader, which says
-/// why.
-Sort sort_of(Report& report) {
-  constexpr yaml::Budget kLargest{.bytes = 16 << 20};
-  const auto tree = yaml::load(kLargest, report);
-  if (!tree) return Sort::unknown;
-  const auto has = [&](std::string_view key) {
-    return std::ranges::find(tree->entries, key, &yaml::Entry::key) != tree->entries.end();
-  };
-  if (has("domains")) return Sort::topology;
-  if (has("node") || has("ports") || has("identity")) return Sort::router;
-  report.add(tree->mark, "file", yaml::describe(*tree) + " without `node` or `domains`",
-             "a router.yaml or topology.yaml");
-  return Sort::unknown;
-}
-
-std::string identity_of_path(const std::string& path) {
+/// The same for all spellings of a path.
+std::string one_name_of(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::weakly_canonical(path, ignored).string();
 }
@@ -89,37 +69,48 @@ class Checker {
  public:
   explicit Checker(CheckOptions options) : options_(options) {}
 
+  /// The keys that only one sort of file has tell which it is.
   void check(const std::string& path) {
     Report report(path);
-    switch (sort_of(report)) {
-      case Sort::topology:
-        topology(path);
-        break;
-      case Sort::router:
-        router(path);
-        break;
-      case Sort::unknown:
-        append(report.take());
+    const auto tree = yaml::load(kTopologyBudget, report);
+    if (!tree) return append(report.take());
+    const auto has = [&](std::string_view key) {
+      return std::ranges::find(tree->entries, key, &yaml::Entry::key) != tree->entries.end();
+    };
+    if (has("domains")) {
+      topology(path, tree, report);
+    } else if (has("node") || has("ports") || has("identity")) {
+      router(interpret_router(tree, report));
+    } else {
+      report.add(tree->mark, "file", yaml::describe(*tree) + " without `node` or `domains`",
+                 "a router.yaml or topology.yaml");
+      append(report.take());
     }
   }
 
   ConfigErrors take() { return std::move(errors_); }
 
  private:
-  /// Reads a topology once, however often it is named.
+  /// Each topology is read and reported once, however often it is named.
   const TopologyResult& topology(const std::string& path) {
-    const auto [entry, fresh] = topologies_.try_emplace(identity_of_path(path));
+    const auto known = topologies_.find(one_name_of(path));
+    if (known != topologies_.end()) return known->second;
+    Report report(path);
+    return topology(path, yaml::load(kTopologyBudget, report), report);
+  }
+
+  const TopologyResult& topology(const std::string& path, const std::optional<yaml::Node>& tree, Report& report) {
+    const auto [entry, fresh] = topologies_.try_emplace(one_name_of(path));
     if (fresh) {
-      entry->second = read_topology(path, {.keys_required = !options_.is_template});
+      entry->second = interpret_topology(tree, report, {.keys_required = !options_.is_template});
       if (!entry->second) append(entry->second.error());
     }
     return entry->second;
   }
 
-  void router(const std::string& path) {
-    const auto router = read_router(path);
+  void router(const std::expected<RouterConfig, ConfigErrors>& router) {
     if (!router) return append(router.error());
-    Report report(path);
+    Report report(router->file);
     const auto identity = options_.is_template ? std::nullopt : read_keys(*router, report);
     append(report.take());
     const auto& network = topology(router->topology_file);
@@ -128,9 +119,7 @@ class Checker {
     append(check_router_against_topology(*router, *network, key));
   }
 
-  void append(const ConfigErrors& errors) {
-    errors_.insert(errors_.end(), errors.begin(), errors.end());
-  }
+  void append(const ConfigErrors& errors) { errors_.insert(errors_.end(), errors.begin(), errors.end()); }
 
   const CheckOptions options_;
   ConfigErrors errors_;
@@ -151,9 +140,9 @@ ConfigErrors check_router_against_topology(const RouterConfig& router, const Top
     return report.take();
   }
   if (identity && *identity != topology.at(*self).key) {
-    report.add(router.identity_mark, "identity", "the public key " + format_key(*identity),
-               fmt::format("{}, the key of {} in {}", format_key(topology.at(*self).key),
-                           router.node.name, topology.file));
+    report.add(
+        router.identity_mark, "identity", "the public key " + format_key(*identity),
+        fmt::format("{}, the key of {} in {}", format_key(topology.at(*self).key), router.node.name, topology.file));
   }
   check_links(router, topology, *self, report);
   check_keep(router, topology, report);

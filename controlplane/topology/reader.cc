@@ -14,29 +14,39 @@
 namespace sky::controlplane {
 namespace {
 
-constexpr yaml::Budget kTopologyBudget{.bytes = 16 << 20};
 constexpr uint64_t kMostAsNumber = 4'294'967'294;  ///< RFC 7300
 
 /// "Is this inside one of these prefixes", in as many lookups as there are prefix lengths.
 class PrefixSet {
  public:
-  explicit PrefixSet(std::span<const Prefix> prefixes)
-      : prefixes_(prefixes.begin(), prefixes.end()) {
+  /// `complete`: no prefix was refused. If one was, what lies in it must not be blamed too.
+  PrefixSet(std::span<const Prefix> prefixes, bool complete)
+      : prefixes_(prefixes.begin(), prefixes.end()), complete_(complete) {
     for (const Prefix& prefix : prefixes) lengths_.set(prefix.length);
   }
 
   bool covers(const Prefix& inner) const {
     for (uint8_t length = 0; length <= inner.length; ++length) {
-      if (lengths_[length] && prefixes_.contains(network_of({inner.address, inner.family}, length)))
-        return true;
+      if (lengths_[length] && prefixes_.contains(network_of({inner.address, inner.family}, length))) return true;
     }
-    return false;
+    return !complete_;
   }
 
  private:
   std::set<Prefix> prefixes_;
+  bool complete_;
   std::bitset<129> lengths_;
 };
+
+/// Addresses that are no domain's to serve; fc00::/8 holds the Skywire addresses.
+constexpr std::string_view kReserved[] = {"fc00::/8", "fe80::/10", "ff00::/8", "::1/128", "127.0.0.0/8", "224.0.0.0/4"};
+
+void check_reserved(const Place& place, const Prefix& prefix) {
+  for (const std::string_view reserved : kReserved) {
+    if (!contains(*parse_prefix(reserved), prefix)) continue;
+    place.error(quote(to_string(prefix)), fmt::format("a prefix outside {}, which is reserved", reserved));
+  }
+}
 
 /// Values that may stand in the file once only, with the key that took each.
 template <typename Value>
@@ -45,8 +55,7 @@ class Unique {
   void take(const Place& place, const Value& value, std::string_view what) {
     const auto [holder, fresh] = taken_.try_emplace(value, place.key());
     if (!fresh) {
-      place.error(fmt::format("the {} of {}", what, holder->second),
-                  fmt::format("{} of its own", what));
+      place.error(fmt::format("the {} of {}", what, holder->second), "one of its own");
     }
   }
 
@@ -73,13 +82,11 @@ class Reader {
     uint64_t version = 1;
     fields.read("version", scalar::integer(1, 1), version);
     if (const auto domains = fields.need("domains", "a map from names to domains")) {
-      for (const auto& [name, entry] : domains->entries("a map from names to domains"))
-        read_domain(entry, name);
+      for (const auto& [name, entry] : domains->entries("a map from names to domains")) read_domain(entry, name);
     }
     check_overlaps();
     if (const auto links = fields.find("links")) {
-      for (const auto& [name, entry] : links->entries("a map from names to links"))
-        read_link(entry, name);
+      for (const auto& [name, entry] : links->entries("a map from names to links")) read_link(entry, name);
     }
     return std::move(topology_);
   }
@@ -101,13 +108,7 @@ class Reader {
         topology_.at(index).as_number = static_cast<uint32_t>(*number);
       }
     }
-    if (const auto prefixes = fields.find("prefixes")) {
-      for (const auto& [item, prefix] : read_list(*prefixes, scalar::ip_prefix())) {
-        topology_.at(index).prefixes.push_back(prefix);
-        claims_.push_back({prefix, index, item});
-      }
-    }
-    const PrefixSet covered(topology_.at(index).prefixes);
+    const PrefixSet covered = read_domain_prefixes(fields, index);
     if (const auto nodes = fields.need("nodes", "a map from names to nodes")) {
       for (const auto& [node, entry] : nodes->entries("a map from names to nodes")) {
         read_node(entry, node, index, covered);
@@ -115,12 +116,22 @@ class Reader {
     }
   }
 
-  void read_node(const Place& place, const std::string& name, DomainIndex domain,
-                 const PrefixSet& covered) {
+  PrefixSet read_domain_prefixes(Fields& fields, DomainIndex index) {
+    std::vector<Prefix>& prefixes = topology_.at(index).prefixes;
+    const auto place = fields.find("prefixes");
+    if (!place) return {prefixes, true};
+    for (const auto& [item, prefix] : read_list(*place, scalar::ip_prefix())) {
+      check_reserved(item, prefix);
+      prefixes.push_back(prefix);
+      claims_.push_back({prefix, index, item});
+    }
+    return {prefixes, prefixes.size() == place->node().entries.size()};
+  }
+
+  void read_node(const Place& place, const std::string& name, DomainIndex domain, const PrefixSet& covered) {
     if (const auto other = topology_.find_node(name)) {
       const auto& home = topology_.at(topology_.at(*other).domain).name;
-      place.report().add(place.key_mark(), place.key(), "a node name of domain " + home,
-                         "a name of its own");
+      place.report().add(place.key_mark(), place.key(), "a node name of domain " + home, "one of its own");
       return;
     }
     const NodeIndex index = topology_.add_node(domain, name);
@@ -128,22 +139,33 @@ class Reader {
     node.mark = place.key_mark();
     Fields fields(place);
     read_key(fields, node);
-    fields.read("role", scalar::choice<Role>({{"router", Role::router}, {"host", Role::host}}),
-                node.role);
-    if (const auto prefixes = fields.find("prefixes")) {
-      for (const auto& [item, prefix] : read_list(*prefixes, scalar::ip_prefix())) {
-        if (!covered.covers(prefix))
-          item.error(quote(to_string(prefix)), "a prefix inside the domain's prefixes");
-        node.own_prefixes.push_back(prefix);
-      }
+    fields.read("role", scalar::choice<Role>({{"router", Role::router}, {"host", Role::host}}), node.role);
+    const auto prefixes = fields.find("prefixes");
+    if (prefixes) read_node_prefixes(*prefixes, node, covered);
+    const auto addresses = fields.find("addresses");
+    if (addresses && prefixes) {
+      const bool complete = node.own_prefixes->size() == prefixes->node().entries.size();
+      read_addresses(*addresses, node, PrefixSet(*node.own_prefixes, complete),
+                     "an address inside the node's prefixes");
+    } else if (addresses) {
+      read_addresses(*addresses, node, covered, "an address inside the domain's prefixes");
     }
-    if (const auto addresses = fields.find("addresses")) read_addresses(*addresses, node, covered);
+    if (node.role == Role::host && !prefixes) {
+      std::ranges::transform(node.addresses, std::back_inserter(node.own_prefixes.emplace()), host_prefix);
+    }
+  }
+
+  void read_node_prefixes(const Place& place, TopologyNode& node, const PrefixSet& covered) {
+    node.own_prefixes.emplace();
+    for (const auto& [item, prefix] : read_list(place, scalar::ip_prefix())) {
+      if (!covered.covers(prefix)) item.error(quote(to_string(prefix)), "a prefix inside the domain's prefixes");
+      node.own_prefixes->push_back(prefix);
+    }
   }
 
   void read_key(Fields& fields, TopologyNode& node) {
     const auto type = scalar::public_key();
-    const auto place =
-        options_.keys_required ? fields.need("key", type.wanted) : fields.find("key");
+    const auto place = options_.keys_required ? fields.need("key", type.wanted) : fields.find("key");
     if (!place) return;
     if (const auto key = place->read(type)) {
       keys_.take(*place, *key, "key");
@@ -151,19 +173,11 @@ class Reader {
     }
   }
 
-  /// A host that names no prefixes serves its addresses.
-  void read_addresses(const Place& place, TopologyNode& node, const PrefixSet& covered) {
-    const PrefixSet own(node.own_prefixes);
-    const bool has_own = !node.own_prefixes.empty();
+  void read_addresses(const Place& place, TopologyNode& node, const PrefixSet& covered, const std::string& wanted) {
     for (const auto& [item, address] : read_list(place, scalar::ip_address())) {
-      const Prefix whole = host_prefix(address);
-      if (!(has_own ? own : covered).covers(whole)) {
-        item.error(quote(to_string(address)), has_own ? "an address inside the node's prefixes"
-                                                      : "an address inside the domain's prefixes");
-      }
+      if (!covered.covers(host_prefix(address))) item.error(quote(to_string(address)), wanted);
       addresses_.take(item, address, "address");
       node.addresses.push_back(address);
-      if (!has_own && node.role == Role::host) node.own_prefixes.push_back(whole);
     }
   }
 
@@ -184,8 +198,8 @@ class Reader {
   void report_overlap(const Claim& inner, const Claim& outer) {
     if (inner.domain == outer.domain && inner.prefix != outer.prefix) return;
     inner.place.error(quote(to_string(inner.prefix)),
-                      fmt::format("no overlap with {} ({} in line {})", to_string(outer.prefix),
-                                  outer.place.key(), outer.place.mark().line));
+                      fmt::format("no overlap with {} ({} in line {})", to_string(outer.prefix), outer.place.key(),
+                                  outer.place.mark().line));
   }
 
   void read_link(const Place& place, const std::string& name) {
@@ -196,16 +210,15 @@ class Reader {
     fields.read("capacity", scalar::rate(1'000, 100'000'000'000'000), link.capacity_bps);
     fields.read("cost", scalar::integer(1, 1'000'000), link.cost);
     if (const auto risks = fields.find("risk")) {
-      for (const auto& [item, risk] : read_list(*risks, scalar::name()))
-        link.risks.push_back(topology_.risk(risk));
+      for (const auto& [item, risk] : read_list(*risks, scalar::name())) link.risks.push_back(topology_.risk(risk));
     }
     const auto relation = fields.find("relation");
     if (relation) {
-      link.relation = relation
-                          ->read(scalar::choice<Relation>({{"peer", Relation::peer},
-                                                           {"provider", Relation::provider},
-                                                           {"customer", Relation::customer}}))
-                          .value_or(Relation::peer);
+      link.relation =
+          relation
+              ->read(scalar::choice<Relation>(
+                  {{"peer", Relation::peer}, {"provider", Relation::provider}, {"customer", Relation::customer}}))
+              .value_or(Relation::peer);
     }
     if (!has_ends) return;
     const auto index = topology_.add_link(name, link.ends[0], link.ends[1]);
@@ -223,8 +236,7 @@ class Reader {
     for (const Place& item : items) {
       const auto name = item.read(scalar::name());
       const auto node = name ? topology_.find_node(*name) : std::nullopt;
-      if (name && !node)
-        item.error(quote(*name), "a node of this file", near_node(*name, item.report()));
+      if (name && !node) item.error(quote(*name), "a node of this file", near_node(*name, item.report()));
       if (node && known < 2) link.ends[known++] = *node;
     }
     if (place->node().kind == yaml::Node::Kind::list && items.size() != 2) {
@@ -256,26 +268,25 @@ class Reader {
   Unique<IpAddress> addresses_;
 };
 
-std::expected<Topology, ConfigErrors> finish(const std::optional<yaml::Node>& tree, Report& report,
-                                             TopologyReadOptions options) {
+}  // namespace
+
+std::expected<Topology, ConfigErrors> interpret_topology(const std::optional<yaml::Node>& tree, Report& report,
+                                                         TopologyReadOptions options) {
   Topology topology;
   if (tree) topology = Reader(options).read(Place(*tree, "", {}, report));
   if (!report.empty()) return std::unexpected(report.take());
   return topology;
 }
 
-}  // namespace
-
-std::expected<Topology, ConfigErrors> read_topology(const std::string& path,
-                                                    TopologyReadOptions options) {
+std::expected<Topology, ConfigErrors> read_topology(const std::string& path, TopologyReadOptions options) {
   Report report(path);
-  return finish(yaml::load(kTopologyBudget, report), report, options);
+  return interpret_topology(yaml::load(kTopologyBudget, report), report, options);
 }
 
 std::expected<Topology, ConfigErrors> parse_topology(std::string_view text, const std::string& file,
                                                      TopologyReadOptions options) {
   Report report(file);
-  return finish(yaml::parse(text, kTopologyBudget, report), report, options);
+  return interpret_topology(yaml::parse(text, kTopologyBudget, report), report, options);
 }
 
 }  // namespace sky::controlplane

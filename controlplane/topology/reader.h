@@ -11,18 +11,24 @@
 
 #include "controlplane/topology/topology.h"
 #include "dataplane/base/config_error.h"
+#include "dataplane/base/yaml.h"
 
 namespace sky::controlplane {
+
+inline constexpr yaml::Budget kTopologyBudget{.bytes = 16 << 20};
 
 struct TopologyReadOptions {
   bool keys_required = true;  ///< false: a template, whose keys are filled in later
 };
 
-std::expected<Topology, ConfigErrors> read_topology(const std::string& path,
-                                                    TopologyReadOptions options = {});
+std::expected<Topology, ConfigErrors> read_topology(const std::string& path, TopologyReadOptions options = {});
 
 /// The same for a text; `file` stands in errors.
 std::expected<Topology, ConfigErrors> parse_topology(std::string_view text, const std::string& file,
                                                      TopologyReadOptions options = {});
+
+/// The same for a tree that yaml::load gave under the report's file name; none: the report says why.
+std::expected<Topology, ConfigErrors> interpret_topology(const std::optional<yaml::Node>& tree, Report& report,
+                                                         TopologyReadOptions options);
 
 }  // namespace sky::controlplane

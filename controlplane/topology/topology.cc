@@ -7,16 +7,14 @@ namespace sky::controlplane {
 namespace {
 
 template <typename Index>
-std::optional<Index> lookup(const std::unordered_map<std::string, Index>& names,
-                            const std::string& name) {
+std::optional<Index> lookup(const std::unordered_map<std::string, Index>& names, const std::string& name) {
   const auto entry = names.find(name);
   return entry == names.end() ? std::nullopt : std::optional(entry->second);
 }
 
 /// The next free index, remembered under a name that must be new.
 template <typename Index, typename Item>
-Index enter(std::unordered_map<std::string, Index>& names, const std::vector<Item>& items,
-            const std::string& name) {
+Index enter(std::unordered_map<std::string, Index>& names, const std::vector<Item>& items, const std::string& name) {
   const Index index{static_cast<uint32_t>(items.size())};
   [[maybe_unused]] const bool fresh = names.emplace(name, index).second;
   assert(fresh);
@@ -25,16 +23,13 @@ Index enter(std::unordered_map<std::string, Index>& names, const std::vector<Ite
 
 }  // namespace
 
-DomainIndex Topology::add_domain(std::string name, uint32_t as_number,
-                                 std::vector<Prefix> prefixes) {
+DomainIndex Topology::add_domain(std::string name, uint32_t as_number, std::vector<Prefix> prefixes) {
   const auto index = enter(domain_by_name_, domains, name);
-  domains.push_back(
-      {.name = std::move(name), .as_number = as_number, .prefixes = std::move(prefixes)});
+  domains.push_back({.name = std::move(name), .as_number = as_number, .prefixes = std::move(prefixes)});
   return index;
 }
 
-NodeIndex Topology::add_node(DomainIndex domain, std::string name, const PublicKey& key,
-                             Role role) {
+NodeIndex Topology::add_node(DomainIndex domain, std::string name, const PublicKey& key, Role role) {
   const auto index = enter(node_by_name_, nodes, name);
   nodes.push_back({.name = std::move(name), .domain = domain, .key = key, .role = role});
   at(domain).nodes.push_back(index);
@@ -68,9 +63,10 @@ std::optional<EdgeIndex> Topology::find_link(const std::string& name) const {
 }
 
 std::span<const Prefix> Topology::prefixes_of(NodeIndex node) const {
-  const TopologyNode& served = at(node);
-  const bool whole_domain = served.own_prefixes.empty() && served.role == Role::router;
-  return whole_domain ? at(served.domain).prefixes : served.own_prefixes;
+  const TopologyNode& server = at(node);
+  if (server.own_prefixes) return *server.own_prefixes;
+  if (server.role == Role::router) return at(server.domain).prefixes;
+  return {};
 }
 
 NodeIndex Topology::other_end(EdgeIndex link, NodeIndex node) const {

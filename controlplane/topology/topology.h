@@ -39,7 +39,7 @@ struct TopologyNode {
   DomainIndex domain{};
   PublicKey key{};  ///< all zero in a template that has no keys yet
   Role role = Role::router;
-  std::vector<Prefix> own_prefixes;  ///< narrower than the domain's; see Topology::prefixes_of
+  std::optional<std::vector<Prefix>> own_prefixes;  ///< absent: see Topology::prefixes_of
   std::vector<IpAddress> addresses;
   std::vector<EdgeIndex> links;
   Mark mark{};
@@ -64,8 +64,7 @@ struct Topology {
   std::vector<std::string> risks;
 
   DomainIndex add_domain(std::string name, uint32_t as_number, std::vector<Prefix> prefixes = {});
-  NodeIndex add_node(DomainIndex domain, std::string name, const PublicKey& key = {},
-                     Role role = Role::router);
+  NodeIndex add_node(DomainIndex domain, std::string name, const PublicKey& key = {}, Role role = Role::router);
   EdgeIndex add_link(std::string name, NodeIndex first, NodeIndex second);
 
   /// The index of a risk group, made when its name is new.

@@ -11,8 +11,7 @@ namespace sky {
 namespace {
 
 constexpr std::string_view kAddressLabel = "skyedge address v1";
-constexpr std::string_view kWantedAddress =
-    "an IPv6 or IPv4 address such as 2001:db8::1 or 10.1.0.1";
+constexpr std::string_view kWantedAddress = "an IPv6 or IPv4 address such as 2001:db8::1 or 10.1.0.1";
 
 constexpr uint8_t most_bits(Family family) {
   return family == Family::ipv4 ? 32 : 128;
@@ -23,7 +22,7 @@ constexpr uint8_t most_bits(Family family) {
 Result<IpAddress> parse_address(std::string_view text) {
   char copy[INET6_ADDRSTRLEN] = {};
   IpAddress address;
-  if (text.size() < sizeof copy) {
+  if (text.size() < sizeof copy && text.find('\0') == text.npos) {
     std::ranges::copy(text, copy);
     address.family = text.find(':') == text.npos ? Family::ipv4 : Family::ipv6;
     const int family = address.family == Family::ipv4 ? AF_INET : AF_INET6;
@@ -57,8 +56,7 @@ Result<MacAddress> parse_mac(std::string_view text) {
   bool valid = text.size() == 17;
   for (size_t i = 0; valid && i < mac.size(); ++i) {
     const char* digits = text.data() + i * 3;
-    valid = std::from_chars(digits, digits + 2, mac[i], 16).ptr == digits + 2 &&
-            (i == 5 || digits[2] == ':');
+    valid = std::from_chars(digits, digits + 2, mac[i], 16).ptr == digits + 2 && (i == 5 || digits[2] == ':');
   }
   if (!valid) return fail("a MAC address such as 02:00:00:00:00:01");
   if ((mac[0] & 1) != 0 || mac == MacAddress{}) return fail("a unicast MAC address");
@@ -77,8 +75,7 @@ std::string to_string(const Prefix& prefix) {
 }
 
 std::string to_string(const MacAddress& mac) {
-  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3],
-                     mac[4], mac[5]);
+  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 }
 
 Prefix network_of(const IpAddress& address, uint8_t length) {
@@ -106,8 +103,7 @@ Ipv6Address skywire_address(const PublicKey& key) {
   std::array<uint8_t, 32> hash;
   crypto_generichash_state state;
   crypto_generichash_init(&state, nullptr, 0, hash.size());
-  crypto_generichash_update(&state, reinterpret_cast<const uint8_t*>(kAddressLabel.data()),
-                            kAddressLabel.size());
+  crypto_generichash_update(&state, reinterpret_cast<const uint8_t*>(kAddressLabel.data()), kAddressLabel.size());
   crypto_generichash_update(&state, key.data(), key.size());
   crypto_generichash_final(&state, hash.data(), hash.size());
   Ipv6Address address;

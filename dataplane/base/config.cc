@@ -11,7 +11,8 @@
 namespace sky {
 namespace {
 
-constexpr yaml::Budget kRouterBudget{.bytes = 1 << 20};
+constexpr yaml::Budget kRouterBudget;
+constexpr size_t kMostPorts = 32;             ///< RTE_MAX_ETHPORTS of the distribution's DPDK
 constexpr size_t kMostSocketPathBytes = 107;  ///< of sockaddr_un
 constexpr uint16_t kForeignEthertypes[] = {0x0800, 0x0806, 0x8100, 0x86dd, 0x88a8};
 
@@ -26,8 +27,7 @@ std::string beside(const std::string& file, const std::string& target) {
 Scalar<uint64_t> ethertype() {
   auto type = scalar::integer(0x0600, 0xffff);
   type.wanted = "an EtherType from 0x0600 to 0xffff that no other protocol uses";
-  type.parse = [range = type.parse,
-                wanted = type.wanted](std::string_view text) -> Result<uint64_t> {
+  type.parse = [range = type.parse, wanted = type.wanted](std::string_view text) -> Result<uint64_t> {
     const auto value = range(text);
     if (!value || std::ranges::find(kForeignEthertypes, *value) != std::end(kForeignEthertypes)) {
       return fail("{}", wanted);
@@ -40,8 +40,7 @@ Scalar<uint64_t> ethertype() {
 Scalar<std::string> interface_name() {
   auto type = scalar::name();
   type.wanted = "an interface name of at most 15 bytes";
-  type.parse = [parse = type.parse,
-                wanted = type.wanted](std::string_view text) -> Result<std::string> {
+  type.parse = [parse = type.parse, wanted = type.wanted](std::string_view text) -> Result<std::string> {
     auto value = parse(text);
     if (!value || value->size() > 15) return fail("{}", wanted);
     return value;
@@ -67,7 +66,10 @@ void read_ports(const Place& place, std::vector<PortConfig>& ports) {
     }
     ports.push_back(std::move(port));
   }
-  if (place.node().entries.empty()) place.error(yaml::describe(place.node()), "at least one port");
+  const bool is_map = place.node().kind == yaml::Node::Kind::map;
+  if (is_map && (ports.empty() || ports.size() > kMostPorts)) {
+    place.error(fmt::format("{} ports", ports.size()), fmt::format("1 to {}", kMostPorts));
+  }
 }
 
 void read_liveness(const Place& place, LivenessConfig& liveness) {
@@ -127,12 +129,10 @@ void read_sizes(const Place& place, SizesConfig& sizes) {
 void read_workers(const Place& place, std::vector<uint16_t>& workers) {
   workers.clear();
   for (const Place& item : place.items()) {
-    if (const auto core = item.read(scalar::integer(0, 1023)))
-      workers.push_back(static_cast<uint16_t>(*core));
+    if (const auto core = item.read(scalar::integer(0, 1023))) workers.push_back(static_cast<uint16_t>(*core));
   }
   if (place.node().kind == yaml::Node::Kind::list && place.node().entries.size() != 1) {
-    place.error(fmt::format("{} workers", place.node().entries.size()),
-                "exactly one worker for now");
+    place.error(fmt::format("{} workers", place.node().entries.size()), "exactly one worker for now");
   }
 }
 
@@ -140,12 +140,10 @@ void read_dataplane(const Place& place, DataplaneConfig& dataplane) {
   Fields fields(place);
   fields.read("main_core", scalar::integer(0, 1023), dataplane.main_core);
   if (const auto workers = fields.find("workers")) read_workers(*workers, dataplane.workers);
-  fields.read("idle", scalar::choice<Idle>({{"adaptive", Idle::adaptive}, {"spin", Idle::spin}}),
-              dataplane.idle);
+  fields.read("idle", scalar::choice<Idle>({{"adaptive", Idle::adaptive}, {"spin", Idle::spin}}), dataplane.idle);
   fields.read("hugepages", scalar::boolean(), dataplane.hugepages);
   if (const auto sizes = fields.find("sizes")) read_sizes(*sizes, dataplane.sizes);
-  const bool shared =
-      std::ranges::find(dataplane.workers, dataplane.main_core) != dataplane.workers.end();
+  const bool shared = std::ranges::find(dataplane.workers, dataplane.main_core) != dataplane.workers.end();
   if (shared && dataplane.idle == Idle::spin) {
     place.error(fmt::format("core {} as main core and as worker", dataplane.main_core),
                 "a core of its own for a worker that spins");
@@ -159,8 +157,7 @@ void read_rekey(const Place& place, RekeyConfig& rekey) {
   fields.read("handshake", scalar::duration(kSecondNs, 24 * kHourNs), rekey.handshake_ns);
   fields.read("headless_hold", scalar::duration(kSecondNs, 168 * kHourNs), rekey.headless_hold_ns);
   if (rekey.headless_hold_ns < rekey.handshake_ns) {
-    place.error(fmt::format("headless_hold {} below handshake {}",
-                            format_duration_ns(rekey.headless_hold_ns),
+    place.error(fmt::format("headless_hold {} below handshake {}", format_duration_ns(rekey.headless_hold_ns),
                             format_duration_ns(rekey.handshake_ns)),
                 "headless_hold not below handshake");
   }
@@ -171,8 +168,7 @@ void read_circuits(const Place& place, CircuitsConfig& circuits) {
   fields.read("paths", scalar::integer(1, 8), circuits.paths);
   if (const auto probe = fields.find("probe")) {
     Fields probe_fields(*probe);
-    probe_fields.read("interval", scalar::duration(kMillisecondNs, 10 * kSecondNs),
-                      circuits.probe.interval_ns);
+    probe_fields.read("interval", scalar::duration(kMillisecondNs, 10 * kSecondNs), circuits.probe.interval_ns);
     probe_fields.read("multiplier", scalar::integer(2, 10), circuits.probe.multiplier);
   }
   fields.read("refresh", scalar::duration(kSecondNs, 24 * kHourNs), circuits.refresh_ns);
@@ -180,8 +176,7 @@ void read_circuits(const Place& place, CircuitsConfig& circuits) {
   fields.read("idle", scalar::duration(kSecondNs, 168 * kHourNs), circuits.idle_ns);
   if (const auto keep = fields.find("keep")) {
     for (const Place& item : keep->items()) {
-      if (const auto node = item.read(scalar::name()))
-        circuits.keep.push_back({*node, item.mark()});
+      if (const auto node = item.read(scalar::name())) circuits.keep.push_back({*node, item.mark()});
     }
   }
   fields.read("until_up", scalar::choice<UntilUp>({{"drop", UntilUp::drop}}), circuits.until_up);
@@ -193,35 +188,25 @@ void read_circuits(const Place& place, CircuitsConfig& circuits) {
 }
 
 /// A file of this directory: `key: path`, kept with its mark.
-void read_file_path(Fields& fields, std::string_view key, const std::string& wanted,
-                    const std::string& beside_file, std::string& target, Mark& mark) {
+void read_file_path(Fields& fields, std::string_view key, const std::string& wanted, const std::string& beside_file,
+                    std::string& target, Mark& mark) {
   const auto place = fields.need(key, wanted);
   if (!place) return;
   mark = place->mark();
-  if (const auto value = place->read(scalar::text(4096, wanted)))
-    target = beside(beside_file, *value);
+  if (const auto value = place->read(scalar::text(4096, wanted))) target = beside(beside_file, *value);
 }
 
-void read_sockets(Fields& fields, RouterConfig& config) {
+void read_sockets(Fields& fields, const Place& root, RouterConfig& config) {
   fields.read("runtime", path(), config.runtime);
   std::string api = "api.sock";
   if (const auto place = fields.find("api")) Fields(*place).read("socket", path(), api);
   const std::filesystem::path runtime(config.runtime);
   config.dataplane_socket = (runtime / "dataplane.sock").string();
   config.api_socket = (runtime / api).string();
-}
-
-/// What no single key shows.
-void check_whole(const Place& root, const RouterConfig& config) {
-  if (config.links.size() > config.dataplane.sizes.links) {
-    root.report().add(
-        config.links_mark, "links", fmt::format("{} links", config.links.size()),
-        fmt::format("at most dataplane.sizes.links, {}", config.dataplane.sizes.links));
-  }
-  for (const std::string& socket : {config.dataplane_socket, config.api_socket}) {
-    if (socket.size() <= kMostSocketPathBytes) continue;
-    root.report().add(root.mark(), "runtime", fmt::format("the socket path {}", quote(socket)),
-                      fmt::format("at most {} bytes", kMostSocketPathBytes));
+  const size_t longest = std::max(config.dataplane_socket.size(), config.api_socket.size());
+  if (longest > kMostSocketPathBytes) {
+    root.report().add(root.mark(), "runtime", fmt::format("a socket path of {} bytes", longest),
+                      fmt::format("at most {}", kMostSocketPathBytes));
   }
 }
 
@@ -234,43 +219,43 @@ RouterConfig read_root(const Place& root) {
   if (const auto node = fields.need("node", "this node's name in topology.yaml")) {
     config.node = {node->read(scalar::name()).value_or(""), node->mark()};
   }
-  read_file_path(fields, "identity", "the path of this node's secret key", config.file,
-                 config.identity_file, config.identity_mark);
+  read_file_path(fields, "identity", "the path of this node's secret key", config.file, config.identity_file,
+                 config.identity_mark);
   read_file_path(fields, "topology", "the path of topology.yaml", config.file, config.topology_file,
                  config.topology_mark);
-  read_sockets(fields, config);
+  read_sockets(fields, root, config);
   if (const auto ports = fields.need("ports", "a map from names to ports")) {
     read_ports(*ports, config.ports);
   }
-  if (const auto links = fields.need("links", "a map from names to links"))
-    read_links(*links, config);
+  if (const auto links = fields.need("links", "a map from names to links")) read_links(*links, config);
   if (const auto tun = fields.find("tun")) Fields(*tun).read("name", interface_name(), config.tun);
   if (const auto place = fields.find("dataplane")) read_dataplane(*place, config.dataplane);
   if (const auto place = fields.find("rekey")) read_rekey(*place, config.rekey);
   if (const auto place = fields.find("circuits")) read_circuits(*place, config.circuits);
-  check_whole(root, config);
+  if (config.links.size() > config.dataplane.sizes.links) {
+    root.report().add(config.links_mark, "links", fmt::format("{} links", config.links.size()),
+                      fmt::format("at most dataplane.sizes.links, {}", config.dataplane.sizes.links));
+  }
   return config;
 }
 
-std::expected<RouterConfig, ConfigErrors> finish(const std::optional<yaml::Node>& tree,
-                                                 Report& report) {
+}  // namespace
+
+std::expected<RouterConfig, ConfigErrors> interpret_router(const std::optional<yaml::Node>& tree, Report& report) {
   RouterConfig config;
   if (tree) config = read_root(Place(*tree, "", {}, report));
   if (!report.empty()) return std::unexpected(report.take());
   return config;
 }
 
-}  // namespace
-
 std::expected<RouterConfig, ConfigErrors> read_router(const std::string& path) {
   Report report(path);
-  return finish(yaml::load(kRouterBudget, report), report);
+  return interpret_router(yaml::load(kRouterBudget, report), report);
 }
 
-std::expected<RouterConfig, ConfigErrors> parse_router(std::string_view text,
-                                                       const std::string& file) {
+std::expected<RouterConfig, ConfigErrors> parse_router(std::string_view text, const std::string& file) {
   Report report(file);
-  return finish(yaml::parse(text, kRouterBudget, report), report);
+  return interpret_router(yaml::parse(text, kRouterBudget, report), report);
 }
 
 }  // namespace sky

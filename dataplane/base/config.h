@@ -15,6 +15,7 @@
 #include "dataplane/base/config_error.h"
 #include "dataplane/base/ids.h"
 #include "dataplane/base/units.h"
+#include "dataplane/base/yaml.h"
 
 namespace sky {
 
@@ -26,8 +27,7 @@ struct MarkedName {
 
 struct PortConfig {
   std::string name;
-  std::string
-      device;  ///< DPDK device string (net_af_packet0,iface=veth0) or PCI address (0000:3b:00.0)
+  std::string device;   ///< DPDK device string (net_af_packet0,iface=veth0) or PCI address (0000:3b:00.0)
   uint16_t mtu = 1500;  ///< bytes, 1280 to 9216: what the wire carries behind the Ethernet header
   uint16_t queues = 1;  ///< receive queues, 1 to 64
   Mark mark;
@@ -90,9 +90,6 @@ struct ProbeConfig {
   uint8_t multiplier = 3;                      ///< 2 to 10
 };
 
-/// What becomes of packets while no circuit is up yet (up to 64 are held for a round trip first).
-enum class UntilUp : uint8_t { drop };
-
 struct CircuitsConfig {
   uint8_t paths = 2;  ///< 1 to 8, as disjoint as the topology allows
   ProbeConfig probe;
@@ -127,7 +124,9 @@ struct RouterConfig {
 std::expected<RouterConfig, ConfigErrors> read_router(const std::string& path);
 
 /// The same for a text; `file` stands in errors and is what relative paths start from.
-std::expected<RouterConfig, ConfigErrors> parse_router(std::string_view text,
-                                                       const std::string& file);
+std::expected<RouterConfig, ConfigErrors> parse_router(std::string_view text, const std::string& file);
+
+/// The same for a tree that yaml::load gave under the report's file name; none: the report says why.
+std::expected<RouterConfig, ConfigErrors> interpret_router(const std::optional<yaml::Node>& tree, Report& report);
 
 }  // namespace sky

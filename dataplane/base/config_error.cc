@@ -10,6 +10,7 @@ namespace sky {
 namespace {
 
 constexpr size_t kMostQuoted = 60;
+constexpr size_t kMostShown = 400;    ///< of a key, which may be text from the file
 constexpr size_t kMostCompared = 64;  ///< longer words are not typing errors of ours
 
 /// Edit distance where swapping two neighbours counts as one (optimal string alignment).
@@ -30,18 +31,33 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return last[b.size()];
 }
 
-}  // namespace
-
-std::string quote(std::string_view text) {
-  std::string out = "\"";
-  for (const unsigned char c : text.substr(0, kMostQuoted)) {
-    if (c < 0x20 || c == 0x7f) {
+/// Shows C0 and C1 control characters (U+0000 to U+001F, U+007F to U+009F in UTF-8) as \xNN.
+std::string escaped(std::string_view text) {
+  std::string out;
+  unsigned char before = 0;
+  for (const unsigned char c : text) {
+    const bool c1 = before == 0xc2 && c < 0xa0;
+    if (c < 0x20 || c == 0x7f || c1) {
       out += fmt::format("\\x{:02x}", c);
     } else {
       out += static_cast<char>(c);
     }
+    before = c;
   }
-  return out + (text.size() > kMostQuoted ? "...\"" : "\"");
+  return out;
+}
+
+/// At most `most` bytes of text, never half a character.
+std::string cut(std::string_view text, size_t most) {
+  if (text.size() <= most) return std::string(text);
+  while (most > 0 && (text[most] & 0xc0) == 0x80) --most;
+  return std::string(text.substr(0, most)) + "...";
+}
+
+}  // namespace
+
+std::string quote(std::string_view text) {
+  return '"' + cut(text, kMostQuoted) + '"';
 }
 
 std::string nearest(std::string_view word, std::span<const std::string> candidates) {
@@ -60,10 +76,10 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
 }
 
 std::string to_string(const ConfigError& error) {
-  auto line = fmt::format("{}:{}:{} {}: found {}, wanted {}", error.file, error.mark.line,
-                          error.mark.column, error.key, error.found, error.wanted);
+  auto line = fmt::format("{}:{}:{} {}: found {}, wanted {}", error.file, error.mark.line, error.mark.column, error.key,
+                          error.found, error.wanted);
   if (!error.hint.empty()) line += fmt::format("; did you mean {}?", quote(error.hint));
-  return line;
+  return escaped(line);
 }
 
 std::string to_string(const ConfigErrors& errors) {
@@ -72,23 +88,20 @@ std::string to_string(const ConfigErrors& errors) {
   return lines;
 }
 
-void Report::add(Mark mark, std::string key, std::string found, std::string wanted,
-                 std::string hint) {
+void Report::add(Mark mark, std::string key, std::string found, std::string wanted, std::string hint) {
   if (full()) {
     ++left_out_;
     return;
   }
-  errors_.push_back(
-      {file_, mark, std::move(key), std::move(found), std::move(wanted), std::move(hint)});
+  errors_.push_back({file_, mark, key.empty() ? "file" : cut(key, kMostShown), cut(found, kMostShown),
+                     std::move(wanted), std::move(hint)});
 }
 
 ConfigErrors Report::take() {
-  std::ranges::stable_sort(errors_, {}, [](const ConfigError& error) {
-    return std::tuple(error.mark.line, error.mark.column);
-  });
+  std::ranges::stable_sort(errors_, {},
+                           [](const ConfigError& error) { return std::tuple(error.mark.line, error.mark.column); });
   if (left_out_ > 0) {
-    errors_.push_back(
-        {file_, errors_.back().mark, "file", fmt::format("{} more errors", left_out_), "none", ""});
+    errors_.push_back({file_, errors_.back().mark, "file", fmt::format("{} more errors", left_out_), "none", ""});
   }
   return std::move(errors_);
 }

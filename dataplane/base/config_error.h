@@ -20,19 +20,20 @@ struct Mark {
 struct ConfigError {
   std::string file;
   Mark mark;
-  std::string key;  ///< dotted: links.a1-g1.port; "file" and "syntax" where no key can be named
+  std::string key;  ///< dotted: links.a1-g1.port; "file" or "syntax" where none can be named
   std::string found;
   std::string wanted;
   std::string hint;  ///< the near word, empty when there is none
 };
 using ConfigErrors = std::vector<ConfigError>;
 
+/// Safe on a terminal: control characters from a file are shown, not sent.
 std::string to_string(const ConfigError& error);
 
 /// One error a line.
 std::string to_string(const ConfigErrors& errors);
 
-/// Quotes text from a file so that it is safe on a terminal and of bounded length.
+/// Text from a file in quotes, cut to a bounded length.
 std::string quote(std::string_view text);
 
 /// The candidate nearest to `word`, empty when none is near (a third of its letters, at least one,
@@ -47,8 +48,7 @@ class Report {
 
   explicit Report(std::string file) : file_(std::move(file)) {}
 
-  void add(Mark mark, std::string key, std::string found, std::string wanted,
-           std::string hint = "");
+  void add(Mark mark, std::string key, std::string found, std::string wanted, std::string hint = "");
   bool full() const { return errors_.size() >= kMostErrors; }
   bool empty() const { return errors_.empty(); }
   const std::string& file() const { return file_; }

@@ -17,16 +17,12 @@ bool is_letter(char c) {
 }
 
 bool is_name(std::string_view text) {
-  const auto inner = [](char c) {
-    return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-  };
-  return !text.empty() && text.size() <= kMostNameBytes && is_letter(text[0]) &&
-         std::ranges::all_of(text, inner);
+  const auto inner = [](char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; };
+  return !text.empty() && text.size() <= kMostNameBytes && is_letter(text[0]) && std::ranges::all_of(text, inner);
 }
 
 template <typename Parse>
-Scalar<uint64_t> ranged(std::string wanted, Parse parse, uint64_t least, uint64_t most,
-                        bool plain) {
+Scalar<uint64_t> ranged(std::string wanted, Parse parse, uint64_t least, uint64_t most, bool plain) {
   const auto in_range = [=](std::string_view text) -> Result<uint64_t> {
     const Result<uint64_t> value = parse(text);
     if (!value || *value < least || *value > most) return fail("{}", wanted);
@@ -49,8 +45,7 @@ Scalar<std::string> name() {
 
 Scalar<std::string> text(size_t most_bytes, std::string wanted) {
   return {wanted, [=](std::string_view text) -> Result<std::string> {
-            const bool printable =
-                std::ranges::none_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+            const bool printable = std::ranges::none_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
             if (text.empty() || !printable) return fail("{}", wanted);
             if (text.size() > most_bytes) return fail("{} of at most {} bytes", wanted, most_bytes);
             return std::string(text);
@@ -64,8 +59,8 @@ Scalar<bool> boolean() {
 }
 
 Scalar<uint64_t> integer(uint64_t least, uint64_t most) {
-  return ranged(fmt::format("an integer from {} to {}", least, most), parse_integer, least, most,
-                true);
+  const auto wanted = least == most ? fmt::format("{}", least) : fmt::format("an integer from {} to {}", least, most);
+  return ranged(wanted, parse_integer, least, most, true);
 }
 
 Scalar<uint64_t> power_of_two(uint64_t least, uint64_t most) {
@@ -79,20 +74,20 @@ Scalar<uint64_t> power_of_two(uint64_t least, uint64_t most) {
 }
 
 Scalar<uint64_t> duration(uint64_t least_ns, uint64_t most_ns) {
-  const auto wanted = fmt::format("a duration from {} to {}", format_duration_ns(least_ns),
-                                  format_duration_ns(most_ns));
+  const auto wanted =
+      fmt::format("a duration from {} to {}", format_duration_ns(least_ns), format_duration_ns(most_ns));
   return ranged(wanted, parse_duration_ns, least_ns, most_ns, false);
 }
 
 Scalar<uint64_t> size(uint64_t least_bytes, uint64_t most_bytes) {
-  const auto wanted = fmt::format("a size from {} to {}", format_size_bytes(least_bytes),
-                                  format_size_bytes(most_bytes));
+  const auto wanted =
+      fmt::format("a size from {} to {}", format_size_bytes(least_bytes), format_size_bytes(most_bytes));
   return ranged(wanted, parse_size_bytes, least_bytes, most_bytes, false);
 }
 
 Scalar<uint64_t> rate(uint64_t least_bps, uint64_t most_bps) {
-  const auto wanted = fmt::format("a rate in bits a second from {} to {}",
-                                  format_rate_bps(least_bps), format_rate_bps(most_bps));
+  const auto wanted =
+      fmt::format("a rate in bits a second from {} to {}", format_rate_bps(least_bps), format_rate_bps(most_bps));
   return ranged(wanted, parse_rate_bps, least_bps, most_bps, false);
 }
 
@@ -135,28 +130,28 @@ std::vector<std::pair<std::string, Place>> Place::entries(std::string_view wante
       report_->add(entry.mark, key_, quote(entry.key), scalar::name().wanted);
       continue;
     }
-    places.emplace_back(entry.key,
-                        Place(entry.value, key_ + '.' + entry.key, entry.mark, *report_));
+    places.emplace_back(entry.key, Place(entry.value, key_ + '.' + entry.key, entry.mark, *report_));
   }
   return places;
 }
 
 Fields::Fields(const Place& place)
-    : place_(place),
-      is_map_(place.node().kind == yaml::Node::Kind::map),
-      asked_(place.node().entries.size()) {
+    : place_(place), is_map_(place.node().kind == yaml::Node::Kind::map), asked_(place.node().entries.size()) {
   if (!is_map_) place_.error(yaml::describe(place_.node()), "a map");
 }
 
 Fields::~Fields() {
   if (!is_map_) return;
+  const auto wanted = fmt::format("one of {}", fmt::join(known_, ", "));
   for (size_t i = 0; i < asked_.size() && !place_.report().full(); ++i) {
     if (asked_[i]) continue;
     const yaml::Entry& entry = place_.node().entries[i];
-    const auto key = place_.key().empty() ? quote(entry.key) : place_.key();
-    place_.report().add(entry.mark, key, "the unknown key " + quote(entry.key), "a known key",
-                        nearest(entry.key, known_));
+    place_.report().add(entry.mark, dotted(entry.key), "an unknown key", wanted, nearest(entry.key, known_));
   }
+}
+
+std::string Fields::dotted(std::string_view key) const {
+  return place_.key().empty() ? std::string(key) : fmt::format("{}.{}", place_.key(), key);
 }
 
 std::optional<Place> Fields::find(std::string_view key) {
@@ -166,17 +161,13 @@ std::optional<Place> Fields::find(std::string_view key) {
   const auto entry = std::ranges::find(entries, key, &yaml::Entry::key);
   if (entry == entries.end()) return std::nullopt;
   asked_[static_cast<size_t>(entry - entries.begin())] = true;
-  const auto dotted =
-      place_.key().empty() ? std::string(key) : fmt::format("{}.{}", place_.key(), key);
-  return Place(entry->value, dotted, entry->mark, place_.report());
+  return Place(entry->value, dotted(key), entry->mark, place_.report());
 }
 
 std::optional<Place> Fields::need(std::string_view key, std::string_view wanted) {
   auto place = find(key);
   if (!place && is_map_) {
-    const auto dotted =
-        place_.key().empty() ? std::string(key) : fmt::format("{}.{}", place_.key(), key);
-    place_.report().add(place_.key_mark(), dotted, "nothing", std::string(wanted));
+    place_.report().add(place_.key_mark(), dotted(key), "nothing", std::string(wanted));
   }
   return place;
 }

@@ -56,8 +56,7 @@ Scalar<T> choice(std::initializer_list<std::pair<std::string, T>> words) {
     type.wanted += (type.wanted.empty() ? "" : " or ") + word;
     type.choices.push_back(word);
   }
-  type.parse = [words = std::vector(words),
-                wanted = type.wanted](std::string_view text) -> Result<T> {
+  type.parse = [words = std::vector(words), wanted = type.wanted](std::string_view text) -> Result<T> {
     for (const auto& [word, value] : words) {
       if (word == text) return value;
     }
@@ -76,7 +75,8 @@ class Place {
 
   const yaml::Node& node() const { return *node_; }
   const std::string& key() const { return key_; }
-  Mark mark() const { return node_->mark; }
+  /// Of the value; nothing has no place of its own, so of its key.
+  Mark mark() const { return node_->kind == yaml::Node::Kind::null ? key_mark_ : node_->mark; }
   Mark key_mark() const { return key_mark_; }
   Report& report() const { return *report_; }
 
@@ -140,6 +140,8 @@ class Fields {
   static void assign(const Place& place, const Scalar<T>& type, Target& target) {
     if (auto value = place.read(type)) target = static_cast<Target>(std::move(*value));
   }
+
+  std::string dotted(std::string_view key) const;
 
   const Place place_;
   bool is_map_;

@@ -30,12 +30,9 @@ class File {
 
 Result<SecretKey> parse_secret(const std::string& path, std::string_view text) {
   if (text.ends_with('\n')) text.remove_suffix(1);
-  auto bytes = parse_key(text);
-  if (!bytes) return fail("{}: found something else, wanted {}", path, bytes.error().message);
   SecretKey key;
-  key.bytes() = *bytes;
-  sodium_memzero(bytes->data(), bytes->size());
-  return key;
+  if (decode_key(text, key.bytes())) return key;
+  return fail("{}: found something else, wanted 32 bytes in base64 (44 characters)", path);
 }
 
 }  // namespace
@@ -58,23 +55,19 @@ SecretKey::~SecretKey() {
 Result<SecretKey> read_secret_key(const std::string& path) {
   const File file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) {
-    return fail("{}: found {}, wanted a secret key (skyctl keygen makes one)", path,
-                strerror(errno));
+    return fail("{}: found {}, wanted a secret key (skyctl keygen makes one)", path, strerror(errno));
   }
   struct stat status {};
   if (fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
     return fail("{}: found something else, wanted a regular file", path);
   }
   if ((status.st_mode & 077) != 0) {
-    return fail("{}: found mode {:04o}, wanted 0600: chmod 600 {}", path, status.st_mode & 07777,
-                path);
+    return fail("{}: found mode {:04o}, wanted 0600: chmod 600 {}", path, status.st_mode & 07777, path);
   }
   char text[64] = {};
   const ssize_t size = read(file.get(), text, sizeof text);
-  auto key =
-      size < 0
-          ? Result<SecretKey>(fail("{}: found {}, wanted 44 characters", path, strerror(errno)))
-          : parse_secret(path, std::string_view(text, static_cast<size_t>(size)));
+  auto key = size < 0 ? Result<SecretKey>(fail("{}: found {}, wanted 44 characters", path, strerror(errno)))
+                      : parse_secret(path, std::string_view(text, static_cast<size_t>(size)));
   sodium_memzero(text, sizeof text);
   return key;
 }
@@ -82,11 +75,12 @@ Result<SecretKey> read_secret_key(const std::string& path) {
 Result<> write_secret_key(const std::string& path, const SecretKey& key) {
   const File file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (file.get() < 0) return fail("{}: found {}, wanted a new file", path, strerror(errno));
-  std::string line = format_key(key.bytes()) + '\n';
+  KeyText text;
+  encode_key(key.bytes(), text);
+  text.back() = '\n';
   const bool written =
-      write(file.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
-      fsync(file.get()) == 0;
-  sodium_memzero(line.data(), line.size());
+      write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(file.get()) == 0;
+  sodium_memzero(text.data(), text.size());
   if (!written) {
     const int reason = errno;
     unlink(path.c_str());

@@ -11,12 +11,15 @@
 
 namespace sky {
 
-/// Any 32 bytes; fails with what was wanted. Only the one canonical text of a key is taken.
-Result<std::array<uint8_t, 32>> parse_key(std::string_view text);
+using KeyText = std::array<char, 45>;  ///< with its terminating zero
+
+/// Only the one canonical text of a key is taken. In place, so that a secret leaves no copy behind.
+bool decode_key(std::string_view text, std::array<uint8_t, 32>& key);
+void encode_key(const std::array<uint8_t, 32>& key, KeyText& text);
 
 /// An Ed25519 public key: a canonical point of the main subgroup, so no small-order key passes.
 Result<PublicKey> parse_public_key(std::string_view text);
 
-std::string format_key(const std::array<uint8_t, 32>& key);
+std::string format_key(const PublicKey& key);
 
 }  // namespace sky

@@ -15,11 +15,9 @@ constexpr Unit kDurations[] = {{"ns", 1},        {"us", kMicrosecondNs}, {"ms", 
                                {"s", kSecondNs}, {"min", kMinuteNs},     {"h", kHourNs}};
 constexpr Unit kSizes[] = {
     {"B", 1}, {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}, {"TiB", 1ull << 40}};
-constexpr Unit kRates[] = {
-    {"k", 1'000}, {"M", 1'000'000}, {"G", 1'000'000'000}, {"T", 1'000'000'000'000}};
+constexpr Unit kRates[] = {{"k", 1'000}, {"M", 1'000'000}, {"G", 1'000'000'000}, {"T", 1'000'000'000'000}};
 
-Result<uint64_t> parse_quantity(std::string_view text, std::span<const Unit> units,
-                                std::string_view wanted) {
+Result<uint64_t> parse_quantity(std::string_view text, std::span<const Unit> units, std::string_view wanted) {
   uint64_t number = 0;
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
@@ -67,7 +65,7 @@ Result<uint64_t> parse_integer(std::string_view text) {
 }
 
 std::string format_duration_ns(uint64_t value_ns) {
-  return format_quantity(value_ns, kDurations);
+  return value_ns == 0 ? "0s" : format_quantity(value_ns, kDurations);
 }
 std::string format_size_bytes(uint64_t value_bytes) {
   return format_quantity(value_bytes, kSizes);

@@ -11,7 +11,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <sstream>
+#include <istream>
+#include <streambuf>
 #include <unordered_map>
 
 namespace sky::yaml {
@@ -24,11 +25,42 @@ Mark mark_of(const YAML::Mark& mark) {
   return {static_cast<uint32_t>(mark.line + 1), static_cast<uint32_t>(mark.column + 1)};
 }
 
+/// yaml-cpp has read too far without telling anything.
+struct Stalled {};
+
+/// The text in pieces, with a measure of how far yaml-cpp reads between two events. As long as it cannot
+/// tell whether a `[` opens a key it keeps every token up to the `]`: no event comes to stop that.
+class Feed : public std::streambuf {
+ public:
+  Feed(std::string_view text, size_t stretch_bytes) : text_(text), stretch_bytes_(stretch_bytes) {}
+
+  void note_event() { told_ = given_; }
+  size_t told() const { return told_; }
+
+ protected:
+  int_type underflow() override {
+    constexpr size_t kPiece = 2048;
+    if (given_ - told_ > stretch_bytes_) throw Stalled{};
+    const auto piece = text_.substr(given_, kPiece);
+    if (piece.empty()) return traits_type::eof();
+    given_ += piece.size();
+    char* begin = const_cast<char*>(piece.data());  // setg's signature: nothing writes there
+    setg(begin, begin, begin + piece.size());
+    return traits_type::to_int_type(*begin);
+  }
+
+ private:
+  const std::string_view text_;
+  const size_t stretch_bytes_;
+  size_t given_ = 0;
+  size_t told_ = 0;
+};
+
 /// Builds the tree from yaml-cpp's events, which come before yaml-cpp itself goes a level deeper: a
 /// budget that is exceeded ends the parse there.
 class Builder : public YAML::EventHandler {
  public:
-  Builder(const Budget& budget, Report& report) : budget_(budget), report_(report) {}
+  Builder(const Budget& budget, Feed& feed, Report& report) : budget_(budget), feed_(feed), report_(report) {}
 
   Node take() { return std::move(root_); }
 
@@ -43,14 +75,8 @@ class Builder : public YAML::EventHandler {
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
-    const Mark at = mark_of(mark);
-    check_tag(at, tag);
-    if (!open_.empty() && open_.back().wants_key()) {
-      count(at);
-      open_.back().start_entry(value, at);
-      return;
-    }
-    place({Node::Kind::scalar, tag == "!", at, value, {}}, anchor);
+    check_tag(mark_of(mark), tag);
+    place({Node::Kind::scalar, tag == "!", mark_of(mark), value, {}}, anchor);
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -77,7 +103,7 @@ class Builder : public YAML::EventHandler {
     open(Node::Kind::map, mark_of(mark), tag, anchor);
   }
   void OnMapEnd() override {
-    report_duplicates(open_.back().node);
+    drop_duplicates(open_.back().node);
     close();
   }
 
@@ -120,14 +146,13 @@ class Builder : public YAML::EventHandler {
 
   /// Pays for a copy of an anchor's tree before it is made.
   void charge(const Node& node, size_t depth) {
-    for (const Entry& entry : node.entries) {
-      check_depth(entry.mark, depth + 1);
-      count(entry.mark);
-      charge(entry.value, depth + 1);
-    }
+    count(node.mark);
+    if (node.kind == Node::Kind::list || node.kind == Node::Kind::map) check_depth(node.mark, depth);
+    for (const Entry& entry : node.entries) charge(entry.value, depth + 1);
   }
 
   void open(Node::Kind kind, Mark at, const std::string& tag, YAML::anchor_t anchor) {
+    feed_.note_event();
     check_tag(at, tag);
     check_depth(at, open_.size());
     if (!open_.empty() && open_.back().wants_key()) {
@@ -144,11 +169,8 @@ class Builder : public YAML::EventHandler {
 
   /// Puts a complete node where the document has reached.
   void place(Node node, YAML::anchor_t anchor) {
-    count(node.mark);
-    if (anchor != 0) {
-      charge(node, open_.size());
-      anchors_[anchor] = node;
-    }
+    feed_.note_event();
+    if (anchor != 0) remember(node, anchor);
     if (open_.empty()) {
       root_ = std::move(node);
       return;
@@ -159,21 +181,33 @@ class Builder : public YAML::EventHandler {
       parent.start_entry(node.text, node.mark);
       return;
     }
+    count(node.mark);
     if (parent.node.kind == Node::Kind::list) parent.node.entries.push_back({{}, node.mark, {}});
     parent.node.entries.back().value = std::move(node);
     parent.key_read = false;
   }
 
-  void report_duplicates(const Node& map) {
-    std::vector<const Entry*> sorted;
-    for (const Entry& entry : map.entries) sorted.push_back(&entry);
-    std::ranges::stable_sort(sorted, {},
-                             [](const Entry* entry) -> const std::string& { return entry->key; });
-    for (size_t i = 1; i < sorted.size(); ++i) {
-      if (sorted[i]->key != sorted[i - 1]->key) continue;
-      report_.add(sorted[i]->mark, dotted(sorted[i]->key), "this key a second time",
-                  fmt::format("it once (first in line {})", sorted[i - 1]->mark.line));
+  void remember(const Node& node, YAML::anchor_t anchor) {
+    if (anchors_.size() >= budget_.aliases) {
+      refuse(node.mark, "file", fmt::format("more than {} anchors", budget_.aliases), "fewer");
     }
+    charge(node, open_.size());
+    anchors_[anchor] = node;
+  }
+
+  /// The first of equal keys stays, so that readers find each key once.
+  void drop_duplicates(Node& map) {
+    std::unordered_map<std::string_view, uint32_t> first_line;
+    std::vector<bool> again;
+    for (const Entry& entry : map.entries) {
+      const auto [first, fresh] = first_line.try_emplace(entry.key, entry.mark.line);
+      again.push_back(!fresh);
+      if (fresh) continue;
+      report_.add(entry.mark, dotted(entry.key), "this key a second time",
+                  fmt::format("it once (first in line {})", first->second));
+    }
+    size_t position = 0;
+    std::erase_if(map.entries, [&](const Entry&) { return again[position++]; });
   }
 
   std::string dotted(const std::string& last) const {
@@ -186,6 +220,7 @@ class Builder : public YAML::EventHandler {
   }
 
   const Budget& budget_;
+  Feed& feed_;
   Report& report_;
   Node root_;
   std::vector<Open> open_;
@@ -195,22 +230,26 @@ class Builder : public YAML::EventHandler {
   size_t aliases_ = 0;
 };
 
-/// yaml-cpp takes byte 4 for the end of the file and guesses UTF-16 from a zero: neither may reach
-/// it.
-bool check_text(std::string_view text, Report& report) {
+Mark mark_at(std::string_view text, size_t offset) {
   Mark at;
-  for (const unsigned char c : text) {
-    if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
-      report.add(at, "file", fmt::format("the byte 0x{:02x}", c), "UTF-8 text");
-      return false;
-    }
+  for (const unsigned char c : text.substr(0, offset)) {
     if (c == '\n') {
       at = {at.line + 1, 1};
     } else if ((c & 0xc0) != 0x80) {
       ++at.column;
     }
   }
-  return true;
+  return at;
+}
+
+/// yaml-cpp takes byte 4 for the end of the file and guesses UTF-16 from a zero: neither may reach it.
+bool check_text(std::string_view text, Report& report) {
+  const auto bad = std::ranges::find_if(
+      text, [](unsigned char c) { return (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f; });
+  if (bad == text.end()) return true;
+  report.add(mark_at(text, static_cast<size_t>(bad - text.begin())), "file",
+             fmt::format("the byte 0x{:02x}", static_cast<unsigned char>(*bad)), "UTF-8 text");
+  return false;
 }
 
 }  // namespace
@@ -231,16 +270,25 @@ std::string describe(const Node& node) {
 
 std::optional<Node> parse(std::string_view text, const Budget& budget, Report& report) {
   if (!check_text(text, report)) return std::nullopt;
-  Builder builder(budget, report);
+  Feed feed(text, budget.stretch_bytes);
+  Builder builder(budget, feed, report);
   try {
-    std::istringstream stream{std::string(text)};
+    std::istream stream(&feed);
+    stream.exceptions(std::ios::badbit);
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
+  } catch (const Stalled&) {
+    report.add(mark_at(text, feed.told()), "file", fmt::format("{} bytes without a value's end", budget.stretch_bytes),
+               "fewer");
+    return std::nullopt;
   } catch (const Refused&) {
     return std::nullopt;
   } catch (const YAML::Exception& error) {
-    report.add(mark_of(error.mark), "syntax", error.msg, "YAML");
+    report.add(mark_of(error.mark), "syntax", fmt::format("a fault ({})", error.msg), "YAML");
+    return std::nullopt;
+  } catch (const std::exception& error) {
+    report.add({}, "syntax", error.what(), "YAML");
     return std::nullopt;
   }
   return builder.take();
@@ -261,8 +309,7 @@ std::optional<Node> load(const Budget& budget, Report& report) {
     text.resize(budget.bytes + 1);
     ssize_t part = 0;
     size_t size = 0;
-    while ((part = read(fd, text.data() + size, text.size() - size)) > 0)
-      size += static_cast<size_t>(part);
+    while ((part = read(fd, text.data() + size, text.size() - size)) > 0) size += static_cast<size_t>(part);
     text.resize(size);
   }
   close(fd);

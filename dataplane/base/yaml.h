@@ -19,8 +19,9 @@ namespace sky::yaml {
 struct Budget {
   size_t bytes = 1 << 20;
   size_t depth = 32;
-  size_t nodes = 1'000'000;
-  size_t aliases = 256;
+  size_t nodes = 1'000'000;        ///< values, copies made by aliases included
+  size_t aliases = 256;            ///< and as many anchors
+  size_t stretch_bytes = 1 << 16;  ///< text before a value is complete: a long scalar, comment or `[...]` as a key
 };
 
 struct Entry;
@@ -30,9 +31,8 @@ struct Node {
   Kind kind = Kind::null;
   bool quoted = false;  ///< a scalar in quotes is text, never a number or a boolean
   Mark mark;
-  std::string text;  ///< of a scalar
-  std::vector<Entry>
-      entries;  ///< of a list (keys empty) or a map, in the file's order, keys unique
+  std::string text;            ///< of a scalar
+  std::vector<Entry> entries;  ///< of a list (keys empty) or a map, in the file's order, keys unique
 };
 
 struct Entry {

@@ -26,6 +26,8 @@ class Waiter {
   Result<> add(int descriptor);
   void remove(int descriptor) noexcept;
 
+  /// Readable when one of them is: for a Waiter inside another.
+  int descriptor() const { return epoll_; }
   /// True when a descriptor is readable. Wakes late by the thread's timer slack: see
   /// set_timer_slack.
   bool wait(uint64_t timeout_ns) noexcept;

@@ -16,6 +16,8 @@ class Tun {
  public:
   /// `name` as in router.yaml: fails when it is taken.
   static Result<std::unique_ptr<Tun>> open(const std::string& name);
+  /// A nonblocking descriptor that keeps packet boundaries, such as one end of a socket pair; closed with this object.
+  static std::unique_ptr<Tun> adopt(int descriptor) { return std::unique_ptr<Tun>(new Tun(descriptor)); }
   ~Tun();
   Tun(const Tun&) = delete;
   Tun& operator=(const Tun&) = delete;

@@ -11,17 +11,12 @@ namespace sky::dataplane {
 
 class Stats {
  public:
-  Stats(void* page, const StatsLayout& layout)
-      : page_(static_cast<uint8_t*>(page)), layout_(layout) {}
+  Stats(void* page, const StatsLayout& layout) : page_(static_cast<uint8_t*>(page)), layout_(layout) {}
 
   StatsHeader& header() const { return *at<StatsHeader>(0); }
   WorkerStats& worker(unsigned index) const { return at<WorkerStats>(layout_.workers)[index]; }
-  PortStats& port(PortIndex index) const {
-    return at<PortStats>(layout_.ports)[to_underlying(index)];
-  }
-  LinkStats& link(LinkIndex index) const {
-    return at<LinkStats>(layout_.links)[to_underlying(index)];
-  }
+  PortStats& port(PortIndex index) const { return at<PortStats>(layout_.ports)[to_underlying(index)]; }
+  LinkStats& link(LinkIndex index) const { return at<LinkStats>(layout_.links)[to_underlying(index)]; }
   MemberStats& member(GroupIndex group, unsigned slot) const {
     return at<MemberStats>(layout_.members)[size_t{to_underlying(group)} * kMaxMembers + slot];
   }

@@ -5,14 +5,12 @@
 // The agent calls Applier with messages that were checked as a whole: every index is inside its
 // table, every value in its range, every dependency stands. Order of one batch (docs/protocol.md,
 // "Contract"):
-//   stage_destination ...  (into the copy of the map that no packet sees; the one step that may
-//   refuse) put_link, put_session, put_key_chain, put_rule, put_group, put_member ...,
-//   publish_destinations, delete_member, delete_group, delete_rule, delete_session, delete_link
-//   ..., finish
-// Within one kind the batch's own order holds, so the last put of a key wins. A delete takes the
-// object out of the packets' sight at once; its memory and index are free for use again only after
-// the workers' grace, which `finish` may start. Nothing but the agent changes the tables while it
-// runs: it counts references from these calls.
+//   stage_delete_destination ..., stage_destination ...  (into the copy of the map that no packet sees; the one step
+//   that may refuse), put_link, put_session, put_key_chain, put_rule, put_group, put_member ..., publish_destinations,
+//   delete_member, delete_group, delete_rule, delete_session, delete_link ..., finish
+// A key is put once, or deleted once, or neither. A delete takes the object out of the packets' sight at once; its
+// memory and index are free for use again only after the workers' grace, which `finish` may start. Nothing but the
+// agent changes the tables while it runs: it counts references from these calls.
 #pragma once
 
 #include <cstdint>

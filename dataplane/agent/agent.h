@@ -1,0 +1,100 @@
+// The main core's turn between the control plane and the tables and workers: install ring drained into a batch,
+// checked, applied, acked; dumps; control packets both ways; events up. It never blocks and trusts nothing that it
+// reads: full rings keep what they have, broken ones end the attachment, malformed packets are counted and dropped.
+//
+// When the control plane goes, an open batch is discarded and its keys wiped, and everything else stays as it is: the
+// tables stand, workers forward. Between two control planes events are dropped (the next one asks with dumps) and the
+// workers' punts stay where they are until their ring is full, which they count.
+// Main core only. A turn takes at most kMessagesPerTurn messages from the install ring, except that a committed batch
+// is applied whole. DPDK-free. Source: docs/protocol.md, "Contract".
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "dataplane/agent/batch.h"
+#include "dataplane/agent/check.h"
+#include "dataplane/agent/references.h"
+#include "dataplane/agent/segment.h"
+#include "dataplane/agent/stats.h"
+#include "dataplane/agent/tables.h"
+#include "dataplane/worker_channel.h"
+
+namespace sky::dataplane {
+
+class Agent {
+ public:
+  static constexpr unsigned kMessagesPerTurn = 16'384;
+  static constexpr unsigned kRowsPerTurn = 4'096;
+  static constexpr uint64_t kForeverNs = UINT64_MAX;
+
+  /// All of these outlive the agent; `channels` by worker. `stats` is the page that `endpoint` hands over.
+  Agent(Endpoint& endpoint, uint64_t boot_id, Stats stats, TableView& view, Applier& applier, const Dumper& dumper,
+        std::span<WorkerChannel* const> channels);
+
+  /// Between the tables' begin_turn and end_turn.
+  void turn(uint64_t now_ns);
+  /// Events of the main core's own, after the tables' end_turn; the vector is left empty.
+  void report(std::vector<InstallMessage>& events);
+  /// How long the main core may sleep as far as this agent knows of work; kForeverNs until a descriptor wakes it.
+  uint64_t patience_ns() const { return patience_ns_; }
+
+ private:
+  struct Dump {
+    Table table;
+    uint32_t from;
+    uint32_t left;
+    uint32_t rows;
+  };
+
+  void attached();
+  void detached();
+
+  void take_installs();
+  void take(const InstallMessage& message);
+  void begin(const BeginMessage& message);
+  void commit(const CommitMessage& message);
+  std::optional<Refusal> settle();
+  void ack(InstallError error, uint32_t index, uint64_t generation);
+  void continue_dump();
+
+  void take_events();
+  bool push_event(const InstallMessage& event);
+  void lift_packets();
+  void lower_packets();
+  /// False where no worker takes it now.
+  bool lower(const ControlPacket& packet);
+  bool is_well_formed(const ControlPacket& packet) const;
+  void ring_doorbells();
+  void wake_within(uint64_t ns) { patience_ns_ = std::min(patience_ns_, ns); }
+
+  Endpoint& endpoint_;
+  const uint64_t boot_id_;
+  Stats stats_;
+  TableView& view_;
+  Applier& applier_;
+  const Dumper& dumper_;
+  std::span<WorkerChannel* const> channels_;
+  References references_;
+
+  // The attachment's.
+  InstallBatch batch_;
+  bool open_ = false;                         ///< between begin and commit
+  InstallError spoilt_ = InstallError::none;  ///< why the open batch will be refused whatever it holds
+  uint64_t generation_ = 0;                   ///< of the newest batch
+  bool settling_ = false;                     ///< applied, its keys not all in place yet
+  std::optional<Dump> dump_;
+  std::optional<ControlPacket> stalled_;  ///< found its worker's ring full
+  std::deque<InstallMessage> own_events_;
+  uint64_t malformed_ = 0;
+  bool pushed_up_ = false;
+  std::vector<bool> pushed_down_;  ///< [worker]
+
+  uint64_t patience_ns_ = 0;
+};
+
+}  // namespace sky::dataplane

@@ -1,0 +1,156 @@
+#include "dataplane/agent/values.h"
+
+#include <algorithm>
+#include <span>
+
+#include "dataplane/protocol/frame.h"
+
+namespace sky::dataplane {
+namespace {
+
+constexpr uint16_t kLeastMtu = 576;
+constexpr uint16_t kLargestMtu = 9216;
+constexpr uint16_t kLeastEtherType = 0x0600;
+constexpr uint8_t kLeastHopLimit = 40;
+constexpr uint8_t kLargestHopLimit = 64;
+constexpr uint32_t kLeastIntervalUs = 1'000;
+constexpr uint32_t kLargestIntervalUs = 1'000'000;
+constexpr uint32_t kLargestProbeUs = 10'000'000;
+constexpr uint32_t kLargestHoldMs = 60'000;
+
+constexpr InstallError ok_if(bool good) {
+  return good ? InstallError::none : InstallError::bad_value;
+}
+
+template <typename T>
+constexpr bool within(T value, T least, T most) {
+  return value >= least && value <= most;
+}
+
+/// Class in the high three bits, queue 0 to 2 in the low two, nothing between.
+constexpr bool is_queue_class(uint8_t value) {
+  return (value & 0x1c) == 0 && (value & 3) != 3;
+}
+
+/// No bit past the prefix length is set: two prefixes are the same when their bytes are.
+bool is_prefix(Family family, uint8_t length, const Ipv6Address& prefix) {
+  if (family != Family::ipv4 && family != Family::ipv6) return false;
+  if (length > (family == Family::ipv4 ? 32 : 128)) return false;
+  for (unsigned byte = 0; byte < prefix.size(); ++byte) {
+    const unsigned kept = std::clamp<int>(length - 8 * static_cast<int>(byte), 0, 8);
+    if ((prefix[byte] & (0xff >> kept)) != 0) return false;
+  }
+  return true;
+}
+
+InstallError check_link(const LinkMessage& link, const Capacities& capacities) {
+  if (to_underlying(link.link) >= capacities.links || to_underlying(link.port) >= capacities.ports) {
+    return InstallError::bad_index;
+  }
+  return ok_if(link.ether_type >= kLeastEtherType && link.least_kind == to_underlying(FrameKind::frame) &&
+               within<uint8_t>(link.multiplier, 2, 10) &&
+               within(link.interval_us, kLeastIntervalUs, kLargestIntervalUs) && link.hold_ms <= kLargestHoldMs &&
+               within(link.mtu, kLeastMtu, kLargestMtu));
+}
+
+InstallError check_key_chain(const KeyChainMessage& chain, const Capacities& capacities) {
+  if (chain.owner != KeyOwner::link && chain.owner != KeyOwner::session) return InstallError::bad_value;
+  if (chain.index >= (chain.owner == KeyOwner::link ? capacities.links : capacities.sessions)) {
+    return InstallError::bad_index;
+  }
+  // A secret of zeros is a message that its writer never finished.
+  const bool secret = std::ranges::any_of(chain.secret, [](uint8_t byte) { return byte != 0; });
+  return ok_if((chain.direction == Direction::receive || chain.direction == Direction::send) && chain.parity <= 1 &&
+               chain.wait_for_peer <= 1 && chain.key_id != 0 && secret);
+}
+
+InstallError check_forward(const Rule& rule, const Capacities& capacities) {
+  const bool protects = rule.alternate_link != kNoLink;
+  if (to_underlying(rule.next_link) >= capacities.links) return InstallError::bad_index;
+  if (protects && to_underlying(rule.alternate_link) >= capacities.links) return InstallError::bad_index;
+  return ok_if(rule.next_route != kControlRoute && (!protects || rule.alternate_route != kControlRoute));
+}
+
+InstallError check_consume(const Rule& rule, const Capacities& capacities) {
+  if (to_underlying(rule.session) >= capacities.sessions) return InstallError::bad_index;
+  return ok_if(rule.next_link == kNoLink && rule.alternate_link == kNoLink && rule.streams >= 1 &&
+               rule.stream + rule.streams <= kStreams);
+}
+
+InstallError check_rule(const Rule& rule, const Capacities& capacities) {
+  if (to_underlying(rule.in_link) >= capacities.links) return InstallError::bad_index;
+  if (rule.route_id == kControlRoute || !is_queue_class(rule.queue_class)) return InstallError::bad_value;
+  if (rule.action == RuleAction::forward) return check_forward(rule, capacities);
+  if (rule.action == RuleAction::consume) return check_consume(rule, capacities);
+  return InstallError::bad_value;
+}
+
+InstallError check_group(const GroupMessage& group, const Capacities& capacities) {
+  if (to_underlying(group.group) >= capacities.groups) return InstallError::bad_index;
+  return ok_if(group.mode == GroupMode::pin && group.until_up == UntilUp::drop &&
+               within<uint8_t>(group.probe_multiplier, 2, 10) &&
+               within(group.probe_interval_us, kLeastIntervalUs, kLargestProbeUs));
+}
+
+InstallError check_member(const MemberMessage& member, const Capacities& capacities) {
+  if (member.slot >= kMaxMembers || to_underlying(member.group) >= capacities.groups ||
+      to_underlying(member.link) >= capacities.links || to_underlying(member.session) >= capacities.sessions) {
+    return InstallError::bad_index;
+  }
+  return ok_if(within(member.hop_limit, kLeastHopLimit, kLargestHopLimit) && member.route != kControlRoute &&
+               member.consume != kControlRoute && member.stream < kStreams &&
+               within(member.mtu, kLeastMtu, kLargestMtu) && is_queue_class(member.queue_class));
+}
+
+InstallError check_destination(const DestinationMessage& destination, const Capacities& capacities) {
+  if (destination.group != kLocalGroup && to_underlying(destination.group) >= capacities.groups) {
+    return InstallError::bad_index;
+  }
+  return ok_if(is_prefix(destination.family, destination.length, destination.prefix));
+}
+
+InstallError check_below(uint32_t index, uint32_t capacity) {
+  return index < capacity ? InstallError::none : InstallError::bad_index;
+}
+
+}  // namespace
+
+InstallError check_value(const InstallMessage& message, const Capacities& capacities) {
+  switch (message.verb) {
+    case Verb::put_link:
+      return check_link(message.as<LinkMessage>(), capacities);
+    case Verb::put_key_chain:
+      return check_key_chain(message.as<KeyChainMessage>(), capacities);
+    case Verb::put_session:
+      return check_below(to_underlying(message.as<SessionMessage>().session), capacities.sessions);
+    case Verb::put_rule:
+      return check_rule(message.as<RuleMessage>().rule, capacities);
+    case Verb::put_group:
+      return check_group(message.as<GroupMessage>(), capacities);
+    case Verb::put_member:
+      return check_member(message.as<MemberMessage>(), capacities);
+    case Verb::put_destination:
+      return check_destination(message.as<DestinationMessage>(), capacities);
+    default:
+      break;
+  }
+  const auto gone = message.as<DeleteMessage>();
+  switch (message.verb) {
+    case Verb::delete_link:
+      return check_below(gone.index, capacities.links);
+    case Verb::delete_session:
+      return check_below(gone.index, capacities.sessions);
+    case Verb::delete_rule:
+      return ok_if(gone.index != to_underlying(kControlRoute));
+    case Verb::delete_group:
+      return check_below(gone.index, capacities.groups);
+    case Verb::delete_member:
+      return gone.slot < kMaxMembers ? check_below(gone.index, capacities.groups) : InstallError::bad_index;
+    case Verb::delete_destination:
+      return ok_if(is_prefix(gone.family, gone.length, gone.prefix));
+    default:
+      return InstallError::unknown_verb;
+  }
+}
+
+}  // namespace sky::dataplane

@@ -1,0 +1,13 @@
+// Is one message of a batch in itself possible: known verb, indices inside their tables, fields within their ranges?
+// What a field may hold stands in dataplane/protocol/install.h; what does not exist yet (copy groups, `until_up: ip`)
+// is refused here, so that nothing is accepted and then not done. Pure; a few comparisons.
+#pragma once
+
+#include "dataplane/agent/tables.h"
+#include "dataplane/protocol/install.h"
+
+namespace sky::dataplane {
+
+InstallError check_value(const InstallMessage& message, const Capacities& capacities);
+
+}  // namespace sky::dataplane

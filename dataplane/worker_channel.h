@@ -5,6 +5,7 @@
 // `wake_main` once per turn that pushed. Both are eventfds, -1 when nobody sleeps (tests).
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "dataplane/protocol/control_packet.h"
@@ -35,6 +36,8 @@ struct WorkerChannel {
   LocalRing<ControlPacket> down{256};      ///< main core to worker: packets to seal and send
   LocalRing<ControlPacket> up{256};        ///< worker to main core: punts
   LocalRing<InstallMessage> events{1024};  ///< worker to main core: link_state, chain_confirmed, member_state, miss
+  /// Someone takes what is punted (main: rw, worker: ro); lists of dead routes are the main core's own and always go.
+  std::atomic<bool> takes_punts{true};
   int wake_worker = -1;
   int wake_main = -1;
 };

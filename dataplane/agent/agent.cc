@@ -25,7 +25,7 @@ bool is_queue_class(uint8_t value) {
 }  // namespace
 
 Agent::Agent(Endpoint& endpoint, uint64_t boot_id, Stats stats, TableView& view, Applier& applier, const Dumper& dumper,
-             std::span<WorkerChannel* const> channels)
+             std::span<WorkerChannel* const> channels, Hooks hooks)
     : endpoint_(endpoint),
       boot_id_(boot_id),
       stats_(stats),
@@ -33,8 +33,11 @@ Agent::Agent(Endpoint& endpoint, uint64_t boot_id, Stats stats, TableView& view,
       applier_(applier),
       dumper_(dumper),
       channels_(channels),
+      hooks_(std::move(hooks)),
       references_(view.capacities()),
-      pushed_down_(channels.size()) {}
+      pushed_down_(channels.size()) {
+  take_punts(false);
+}
 
 void Agent::turn(uint64_t now_ns) {
   patience_ns_ = kForeverNs;
@@ -42,8 +45,8 @@ void Agent::turn(uint64_t now_ns) {
   if (change == Endpoint::Change::attached) attached();
   if (change == Endpoint::Change::detached) detached();
   take_events();
+  lift_packets();
   if (Attachment* owner = endpoint_.owner()) {
-    lift_packets();
     lower_packets();
     take_installs();
     if (owner->broken()) {
@@ -58,12 +61,7 @@ void Agent::turn(uint64_t now_ns) {
 
 void Agent::attached() {
   stats_.header().attachments.add(1);
-  // What workers punted for the one before is stale by now.
-  ControlPacket stale;
-  for (WorkerChannel* channel : channels_) {
-    while (channel->up.consumer.pop(stale)) {
-    }
-  }
+  take_punts(true);
   own_events_.clear();
   log_info("control plane attached");
 }
@@ -76,6 +74,8 @@ void Agent::detached() {
   settling_ = false;
   dump_.reset();
   stalled_.reset();
+  lifted_.clear();
+  take_punts(false);
   log_info("control plane gone; forwarding goes on");
 }
 
@@ -207,6 +207,7 @@ void Agent::take_events() {
   for (WorkerChannel* channel : channels_) {
     while ((endpoint_.owner() == nullptr || endpoint_.owner()->events.free_slots() > 0) &&
            channel->events.consumer.pop(event)) {
+      if (event.verb == Verb::link_state) hooks_.link_state(event.as<LinkStateEvent>());
       push_event(event);
     }
     if (channel->events.consumer.available() > 0) wake_within(kRetryNs);
@@ -239,15 +240,29 @@ void Agent::report(std::vector<InstallMessage>& events) {
 // --- control packets
 
 void Agent::lift_packets() {
-  Attachment& owner = *endpoint_.owner();
+  Attachment* owner = endpoint_.owner();
+  const auto lift = [&](const ControlPacket& packet) {
+    if (owner == nullptr || !owner->packets_up.push(packet)) return false;
+    pushed_up_ = true;
+    return true;
+  };
+  while (!lifted_.empty() && lift(lifted_.front())) lifted_.pop_front();
   ControlPacket packet;
   for (WorkerChannel* channel : channels_) {
-    while (owner.packets_up.free_slots() > 0 && channel->up.consumer.pop(packet)) {
-      owner.packets_up.push(packet);
-      pushed_up_ = true;
+    while (channel->up.consumer.pop(packet)) {
+      if (is_dead_routes(packet)) {
+        hooks_.dead_routes(packet);
+      } else if (owner != nullptr && (!lifted_.empty() || !lift(packet))) {
+        lifted_.push_back(packet);
+      }
     }
-    if (channel->up.consumer.available() > 0) wake_within(kRetryNs);
   }
+  if (owner != nullptr) take_punts(lifted_.empty());
+  if (!lifted_.empty()) wake_within(kRetryNs);
+}
+
+void Agent::take_punts(bool taken) {
+  for (WorkerChannel* channel : channels_) channel->takes_punts.store(taken, std::memory_order_relaxed);
 }
 
 void Agent::lower_packets() {

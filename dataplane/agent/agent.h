@@ -3,14 +3,16 @@
 // reads: full rings keep what they have, broken ones end the attachment, malformed packets are counted and dropped.
 //
 // When the control plane goes, an open batch is discarded and its keys wiped, and everything else stays as it is: the
-// tables stand, workers forward. Between two control planes events are dropped (the next one asks with dumps) and the
-// workers' punts stay where they are until their ring is full, which they count.
+// tables stand, workers forward. Between two control planes events are dropped (the next one asks with dumps), and
+// workers are told not to punt, as they are while a control plane does not keep up; they count that. What the main
+// core itself must hear of (links, lists of dead routes) goes to the hooks whether anyone is attached or not.
 // Main core only. A turn takes at most kMessagesPerTurn messages from the install ring, except that a committed batch
 // is applied whole. DPDK-free. Source: docs/protocol.md, "Contract".
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,14 +34,21 @@ class Agent {
   static constexpr unsigned kRowsPerTurn = 4'096;
   static constexpr uint64_t kForeverNs = UINT64_MAX;
 
+  struct Hooks {
+    std::function<void(const LinkStateEvent&)> link_state;
+    std::function<void(const ControlPacket&)> dead_routes;
+  };
+
   /// All of these outlive the agent; `channels` by worker. `stats` is the page that `endpoint` hands over.
   Agent(Endpoint& endpoint, uint64_t boot_id, Stats stats, TableView& view, Applier& applier, const Dumper& dumper,
-        std::span<WorkerChannel* const> channels);
+        std::span<WorkerChannel* const> channels, Hooks hooks);
 
   /// Between the tables' begin_turn and end_turn.
   void turn(uint64_t now_ns);
   /// Events of the main core's own, after the tables' end_turn; the vector is left empty.
   void report(std::vector<InstallMessage>& events);
+  /// Hands a packet to its link's worker, to be sealed and sent; false while that one's ring is full.
+  bool lower(const ControlPacket& packet);
   /// How long the main core may sleep as far as this agent knows of work; kForeverNs until a descriptor wakes it.
   uint64_t patience_ns() const { return patience_ns_; }
 
@@ -65,9 +74,8 @@ class Agent {
   void take_events();
   bool push_event(const InstallMessage& event);
   void lift_packets();
+  void take_punts(bool taken);
   void lower_packets();
-  /// False where no worker takes it now.
-  bool lower(const ControlPacket& packet);
   bool is_well_formed(const ControlPacket& packet) const;
   void ring_doorbells();
   void wake_within(uint64_t ns) { patience_ns_ = std::min(patience_ns_, ns); }
@@ -79,6 +87,7 @@ class Agent {
   Applier& applier_;
   const Dumper& dumper_;
   std::span<WorkerChannel* const> channels_;
+  Hooks hooks_;
   References references_;
 
   // The attachment's.
@@ -90,6 +99,7 @@ class Agent {
   std::optional<Dump> dump_;
   std::optional<ControlPacket> stalled_;  ///< found its worker's ring full
   std::deque<InstallMessage> own_events_;
+  std::deque<ControlPacket> lifted_;  ///< found the control plane's ring full: at most what workers had under way
   uint64_t malformed_ = 0;
   bool pushed_up_ = false;
   std::vector<bool> pushed_down_;  ///< [worker]

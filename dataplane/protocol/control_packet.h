@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "dataplane/base/ids.h"
+#include "dataplane/protocol/frame.h"
 
 namespace sky {
 
@@ -35,5 +36,10 @@ struct ControlPacket {
   std::array<uint8_t, kSlotBytes - 64> payload{};
 };
 static_assert(sizeof(ControlPacket) == kSlotBytes && std::is_trivially_copyable_v<ControlPacket>);
+
+/// A neighbour's list, for the main core of the dataplane and not for the control plane.
+inline bool is_dead_routes(const ControlPacket& packet) {
+  return packet.kind == SlotKind::link_packet && packet.type == to_underlying(PacketType::dead_routes);
+}
 
 }  // namespace sky

@@ -12,7 +12,8 @@ void push(Context& context, Slot& slot, const uint8_t* payload, size_t bytes) no
   punt.length = static_cast<uint16_t>(bytes);
   punt.at_ns = context.now_ns;
   std::memcpy(punt.payload.data(), payload, bytes);
-  if (!context.channel.up.producer.push(punt)) return drop(slot, Drop::punt_full);
+  const bool taken = context.channel.takes_punts.load(std::memory_order_relaxed) || is_dead_routes(punt);
+  if (!taken || !context.channel.up.producer.push(punt)) return drop(slot, Drop::punt_full);
   context.wake_main = true;
   slot.verdict = Verdict::punted;
 }

@@ -24,8 +24,8 @@ void SendUse::add(const SealCounter& lane, uint64_t generation) noexcept {
   bytes = std::max(bytes, lane.bytes(generation));
 }
 
-bool ReceiveRing::put_chain(uint64_t key_id, unsigned parity,
-                            std::span<const uint8_t, kChainSecretBytes> secret, Round round) {
+bool ReceiveRing::put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
+                            Round round) {
   if (knows(key_id)) return false;
   seen_ids_.remember(key_id);
   Lineage& lineage = lineages_[parity];
@@ -87,17 +87,15 @@ void ReceiveRing::follow(unsigned parity, uint64_t now_ns) {
 }
 
 bool ReceiveRing::seen(const Lineage& lineage, uint32_t step) const {
-  return step < lineage.derived &&
-         keys_.slots[lineage.slot(step)].seen.load(std::memory_order_relaxed);
+  return step < lineage.derived && keys_.slots[lineage.slot(step)].seen.load(std::memory_order_relaxed);
 }
 
 void ReceiveRing::clear(uint64_t now_ns) {
   for (Lineage& lineage : lineages_) keeper_.withdraw(lineage, now_ns);
 }
 
-bool SendRing::put_chain(uint64_t key_id, unsigned parity,
-                         std::span<const uint8_t, kChainSecretBytes> secret, bool wait_for_peer,
-                         Round round) {
+bool SendRing::put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
+                         bool wait_for_peer, Round round) {
   if (knows(key_id)) return false;
   seen_ids_.remember(key_id);
   lineages_[1 - active_].start(key_id, parity, secret, round.now_ns);
@@ -164,10 +162,9 @@ void SendRing::promote(Round round) {
   if (active.held) keeper_.withdraw(active, round.now_ns);
 }
 
-/// The one place where a key begins to be used. Stamped now and not when derived: generations rise
-/// in order of use.
+/// The one place where a key begins to be used. Keys are used in the order in which they were
+/// derived (a next chain has none before its promotion), so generations rise from key to key.
 void SendRing::make_current(unsigned index) {
-  keeper_.stamp(index);
   first_use_ns_.reset();
   keys_.current.store(static_cast<uint8_t>(index), std::memory_order_release);
 }

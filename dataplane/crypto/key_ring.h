@@ -27,21 +27,16 @@ namespace sky::dataplane {
 /// When keys step. A receiver can follow as long as its peer's `age_ns` is at least 1.5 times its
 /// own `hold_ns`.
 struct KeyPolicy {
-  uint64_t step_bytes = uint64_t{1}
-                        << 38;  ///< of a key, shared out over lanes; it stops hard at twice that
-  uint64_t step_frames = uint64_t{1} << 47;  ///< of one lane or stream: half of a stream's counters
-  unsigned lanes = 1;                        ///< that may seal under one key
-  uint64_t age_ns = 120'000'000'000;         ///< of use
-  uint64_t hold_ns =
-      2'000'000'000;  ///< an old key stays so long after the first frame of its successor
-  uint64_t headless_ns =
-      86'400'000'000'000;  ///< sending stops under a chain that nobody renewed for so long
+  uint64_t step_bytes = uint64_t{1} << 38;    ///< of a key, shared out over lanes; it stops hard at twice that
+  uint64_t step_frames = uint64_t{1} << 47;   ///< of one lane or stream: half of a stream's counters
+  unsigned lanes = 1;                         ///< that may seal under one key
+  uint64_t age_ns = 120'000'000'000;          ///< of use
+  uint64_t hold_ns = 2'000'000'000;           ///< an old key stays so long after the first frame of its successor
+  uint64_t headless_ns = 86'400'000'000'000;  ///< sending stops under a chain that nobody renewed for so long
 
   /// Epochs of that age, and a hold that two ends with the same age can follow.
   static KeyPolicy of_age(uint64_t age_ns, unsigned lanes);
-  SealLimits seal_limits(uint64_t counters) const {
-    return {.frames = counters, .bytes = 2 * step_bytes / lanes};
-  }
+  SealLimits seal_limits(uint64_t counters) const { return {.frames = counters, .bytes = 2 * step_bytes / lanes}; }
 };
 
 /// One round of the main core's loop: all its calls carry the same `now_ns`, later than the round
@@ -56,8 +51,7 @@ struct Round {
 struct SendUse {
   uint64_t frames = 0;
   uint64_t bytes = 0;
-  bool peer_hears =
-      true;  ///< the link is live towards the peer: a step that nobody hears would lose it for good
+  bool peer_hears = true;  ///< the link is live towards the peer: a step that nobody hears would lose it for good
 
   void add(const SealCounter& lane, uint64_t generation) noexcept;
 };
@@ -70,8 +64,8 @@ class ReceiveRing {
   bool knows(uint64_t key_id) const { return seen_ids_.knows(key_id); }
   /// Replaces the chain of that parity. False when the key ID was seen before; nothing changes
   /// then.
-  [[nodiscard]] bool put_chain(uint64_t key_id, unsigned parity,
-                               std::span<const uint8_t, kChainSecretBytes> secret, Round round);
+  [[nodiscard]] bool put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
+                               Round round);
   /// The newest chain's keys are in place: the peer may use them. At once after put_chain, unless
   /// it replaced a chain of its parity, whose slots need a quiescence first.
   bool ready() const;
@@ -114,8 +108,7 @@ class SendRing {
   /// The chain becomes current at once, or with `wait_for_peer` on confirm(); it replaces one that
   /// still waits. Where it has the current chain's parity (the peer lost its state), sending pauses
   /// for one quiescence. False when the key ID was seen before; nothing changes then.
-  [[nodiscard]] bool put_chain(uint64_t key_id, unsigned parity,
-                               std::span<const uint8_t, kChainSecretBytes> secret,
+  [[nodiscard]] bool put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
                                bool wait_for_peer, Round round);
   /// The key ID of the chain that waits for its peer.
   std::optional<uint64_t> waits_for() const;
@@ -154,8 +147,7 @@ struct KeyRing {
   ReceiveRing receive;
   SendRing send;
 
-  KeyRing(ReceiveKeys& receive_keys, SendKeys& send_keys, const AeadEngine& engine,
-          const KeyPolicy& policy)
+  KeyRing(ReceiveKeys& receive_keys, SendKeys& send_keys, const AeadEngine& engine, const KeyPolicy& policy)
       : receive(receive_keys, engine, policy), send(send_keys, engine, policy) {}
 
   void tick(Round round, const SendUse& use);

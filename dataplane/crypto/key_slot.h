@@ -29,8 +29,7 @@ struct alignas(64) KeySlot {
   uint8_t epoch = 0;               ///< main: rw, worker: ro; as a link writes it
   std::atomic<bool> live = false;  ///< main: rw, worker: ro; receive: may be used
   std::atomic<bool> seen = false;  ///< worker: sets, main: ro, clears with the key
-  uint64_t generation =
-      0;  ///< main: rw, worker: ro; never 0 nor the same for two keys of a process
+  uint64_t generation = 0;         ///< main: rw, worker: ro; never 0 nor the same for two keys of a process
 
   /// Receive: an authentic frame came under this key. A store once per key, a load per frame.
   void mark_seen() noexcept {

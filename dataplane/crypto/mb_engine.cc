@@ -54,8 +54,8 @@ void MbEngine::expand(std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out)
 void MbEngine::seal(std::span<AeadOp> ops) noexcept {
   gcm_context_data context;
   for_each_prefetched(ops, [&](AeadOp& op) {
-    IMB_AES256_GCM_ENC(manager_.get(), mb_key(op), &context, op.data, op.data, op.length,
-                       op.nonce.data(), op.associated, op.associated_length, op.tag, kAeadTagBytes);
+    IMB_AES256_GCM_ENC(manager_.get(), mb_key(op), &context, op.data, op.data, op.length, op.nonce.data(),
+                       op.associated, op.associated_length, op.tag, kAeadTagBytes);
     op.authentic = true;
   });
 }
@@ -64,9 +64,8 @@ void MbEngine::open(std::span<AeadOp> ops) noexcept {
   gcm_context_data context;
   std::array<uint8_t, kAeadTagBytes> tag;
   for_each_prefetched(ops, [&](AeadOp& op) {
-    IMB_AES256_GCM_DEC(manager_.get(), mb_key(op), &context, op.data, op.data, op.length,
-                       op.nonce.data(), op.associated, op.associated_length, tag.data(),
-                       kAeadTagBytes);
+    IMB_AES256_GCM_DEC(manager_.get(), mb_key(op), &context, op.data, op.data, op.length, op.nonce.data(),
+                       op.associated, op.associated_length, tag.data(), kAeadTagBytes);
     op.authentic = tags_equal(tag.data(), op.tag);
   });
 }

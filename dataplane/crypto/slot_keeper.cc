@@ -21,8 +21,8 @@ void KeyIdMemory::remember(uint64_t key_id) noexcept {
   ids_[count_++ % ids_.size()] = key_id;
 }
 
-void Lineage::start(uint64_t id, unsigned its_parity,
-                    std::span<const uint8_t, kChainSecretBytes> secret, uint64_t now_ns) noexcept {
+void Lineage::start(uint64_t id, unsigned its_parity, std::span<const uint8_t, kChainSecretBytes> secret,
+                    uint64_t now_ns) noexcept {
   chain.start(secret);
   key_id = id;
   installed_ns = now_ns;
@@ -53,14 +53,10 @@ void SlotKeeper::fill(Lineage& lineage) noexcept {
     engine_.expand(epoch.key, slot.key);
     slot.salt = epoch.salt;
     slot.epoch = link_epoch(lineage.parity, lineage.derived++);
-    stamp(index);
+    slot.generation = last_generation.fetch_add(1, std::memory_order_relaxed) + 1;
     state_[index] = State::filled;
     slot.live.store(true, std::memory_order_release);
   }
-}
-
-void SlotKeeper::stamp(unsigned index) noexcept {
-  slots_[index].generation = last_generation.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
 void SlotKeeper::withdraw(unsigned index, uint64_t now_ns) noexcept {

@@ -44,8 +44,7 @@ struct Lineage {
 
 class SlotKeeper {
  public:
-  SlotKeeper(std::array<KeySlot, kKeySlots>& slots, const AeadEngine& engine)
-      : slots_(slots), engine_(engine) {}
+  SlotKeeper(std::array<KeySlot, kKeySlots>& slots, const AeadEngine& engine) : slots_(slots), engine_(engine) {}
   SlotKeeper(const SlotKeeper&) = delete;
   SlotKeeper& operator=(const SlotKeeper&) = delete;
   /// Wipes every slot: no worker may look any more.
@@ -58,8 +57,6 @@ class SlotKeeper {
   /// Derives what is missing of epochs `step` and `step + 1` into their slots, as far as these are
   /// empty.
   void fill(Lineage& lineage) noexcept;
-  /// A generation above all given out before in this process.
-  void stamp(unsigned index) noexcept;
   /// Only for a slot that is not current (any more).
   void withdraw(unsigned index, uint64_t now_ns) noexcept;
   /// Ends a chain: withdraws its slots, wipes its secret.

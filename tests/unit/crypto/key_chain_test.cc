@@ -61,7 +61,7 @@ TEST(KeyChain, ATwinStaysInStepAndNoKeyComesTwice) {
 
 /// Does any run of `Bytes` in `memory` equal `needle`?
 bool holds(std::span<const uint8_t> memory, std::span<const uint8_t> needle) {
-  return !std::ranges::search(memory, needle).empty();
+  return std::search(memory.begin(), memory.end(), needle.begin(), needle.end()) != memory.end();
 }
 
 TEST(KeyChain, OldSecretsAndItsOwnMemoryAreWiped) {

@@ -114,6 +114,19 @@ TEST_F(Receive, NothingMovesUntilTheNextEpochIsSeen) {
   EXPECT_NE(nullptr, keys_.for_link(1));
 }
 
+TEST_F(Receive, AFrameOfTheEpochBeforeIsNotTakenForOneOfTheEpochAfter) {
+  ASSERT_TRUE(put(7, 0, 0x11));
+  slot(0, 0).mark_seen();
+  slot(0, 1).mark_seen();
+  run(kTick);
+  workers_stuck_ = true;
+  run(10 * kSecond);
+  workers_stuck_ = false;
+  run(10 * kSecond);
+  EXPECT_NE(nullptr, keys_.for_link(1));
+  expect_holds(slot(0, 2), secret_of(0x11), 0, 2);
+}
+
 TEST_F(Receive, TheOldEpochStaysForTheHoldThenMakesRoom) {
   ASSERT_TRUE(put(7, 0, 0x11));
   const uint64_t old_generation = slot(0, 0).generation;
@@ -368,6 +381,23 @@ TEST_F(Send, AChainOfTheCurrentParityPausesSendingForOneQuiescence) {
   expect_current(0x33, 0, 0);
 }
 
+TEST_F(Send, AChainPutWhileOneOfItsTwoSlotsIsFreeWaitsForBoth) {
+  ASSERT_TRUE(put(7, 0, 0x11));
+  run(policy_.age_ns);
+  workers_stuck_ = true;
+  run(2 * kTick);
+  expect_current(0x11, 0, 1);
+  const uint64_t after_the_step_ns = now_ns_;
+  ASSERT_TRUE(put(8, 0, 0x22));
+  quiesced_ns_ = after_the_step_ns;
+  run(kTick);
+  EXPECT_EQ(nullptr, keys_.now());
+  ASSERT_TRUE(put(9, 0, 0x33));
+  workers_stuck_ = false;
+  run(3 * kTick);
+  expect_current(0x33, 0, 0);
+}
+
 TEST_F(Send, ManyChainsFollowEachOtherFasterThanWorkersQuiesce) {
   workers_stuck_ = true;
   for (uint64_t id = 1; id <= 60; ++id) ASSERT_TRUE(put(id, id % 2, static_cast<uint8_t>(id)));
@@ -400,6 +430,18 @@ TEST_F(Send, ClearLeavesNothingBehind) {
   run(kSecond);
   EXPECT_EQ(nullptr, keys_.now());
   for (const KeySlot& slot : keys_.slots) EXPECT_TRUE(zero(slot));
+}
+
+TEST_F(Send, ClearWipesTheSecretOfAChainThatWaits) {
+  const Secret secret = secret_of(0x77);
+  const auto in_ring = [&] {
+    const std::span memory(reinterpret_cast<const uint8_t*>(&ring_), sizeof ring_);
+    return std::search_n(memory.begin(), memory.end(), 16, secret[0]) != memory.end();
+  };
+  ASSERT_TRUE(put(7, 0, 0x77, true));
+  EXPECT_TRUE(in_ring());
+  ring_.clear(now_ns_);
+  EXPECT_FALSE(in_ring());
 }
 
 TEST_F(Send, UseIsThatOfTheBusiestLane) {

@@ -63,9 +63,9 @@ Result<std::unique_ptr<DestinationMap>> DestinationMap::create(const std::string
     conf6.max_routes = static_cast<int>(sizes.prefixes);
     conf6.trie = {small(sizes) ? RTE_FIB6_TRIE_2B : RTE_FIB6_TRIE_4B, second_level6(sizes)};
     Copy& copy = map->copies_[i];
-    const std::string copy_name = fmt::format("{}.{}", name, i);
-    copy.v4 = rte_fib_create(copy_name.c_str(), SOCKET_ID_ANY, &conf4);
-    copy.v6 = rte_fib6_create(copy_name.c_str(), SOCKET_ID_ANY, &conf6);
+    // Both kinds make pools by their names, so these differ.
+    copy.v4 = rte_fib_create(fmt::format("{}.{}.4", name, i).c_str(), SOCKET_ID_ANY, &conf4);
+    copy.v6 = rte_fib6_create(fmt::format("{}.{}.6", name, i).c_str(), SOCKET_ID_ANY, &conf6);
     if (copy.v4 == nullptr || copy.v6 == nullptr) {
       return fail("destination map for {} prefixes: {}; give the dataplane more memory or fewer prefixes",
                   sizes.prefixes, rte_strerror(rte_errno));

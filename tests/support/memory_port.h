@@ -1,0 +1,56 @@
+// A port without a wire: frames are put into one ring and taken out of another, through DPDK's ring driver and the
+// project's own Port. start_eal_once() comes first, once per process: no root, no hugepages, no PCI.
+#pragma once
+
+#include <rte_ring.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "drivers/port.h"
+#include "tests/support/bytes.h"
+
+namespace sky::test {
+
+/// Throws std::runtime_error when DPDK does not start.
+void start_eal_once();
+
+class MemoryPort {
+ public:
+  /// `ring_frames` (a power of two) - 1 frames fit each way.
+  MemoryPort(const std::string& name, uint16_t mtu, unsigned ring_frames);
+  ~MemoryPort();
+  MemoryPort(const MemoryPort&) = delete;
+  MemoryPort& operator=(const MemoryPort&) = delete;
+
+  /// Puts a frame where the worker will receive it; in buffers of at most `segment` bytes.
+  void push(const Bytes& frame, size_t segment = SIZE_MAX);
+  /// The next frame that the worker sent.
+  std::optional<Bytes> pop();
+  std::vector<Bytes> pop_all();
+  /// False when there is no frame; what it held is gone.
+  bool discard();
+  unsigned room() const { return rte_ring_free_count(toward_node_); }
+
+  drivers::Port& port() { return *port_; }
+  rte_mempool* pool() { return port_->pool(); }
+  unsigned buffers_free() { return rte_mempool_avail_count(pool()); }
+  unsigned buffers() { return pool()->size; }
+
+  /// Under AddressSanitizer the bytes behind each pushed frame are poisoned until unpoison(). Only for turns in which
+  /// no packet starts in the node: those would write into buffers that came back.
+  bool poison = false;
+  void unpoison();
+
+ private:
+  rte_mbuf* fill(std::span<const uint8_t> bytes);
+
+  rte_ring* toward_node_;
+  rte_ring* from_node_;
+  std::unique_ptr<drivers::Port> port_;
+  std::vector<rte_mbuf*> poisoned_;
+};
+
+}  // namespace sky::test

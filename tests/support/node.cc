@@ -1,0 +1,196 @@
+#include "tests/support/node.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <stdexcept>
+
+#include "dataplane/agent/apply.h"
+
+namespace sky::test {
+
+namespace {
+
+using namespace dataplane;
+
+constexpr unsigned kWorkers = 1;
+
+template <typename T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  return std::move(*result);
+}
+
+/// DPDK's objects have names, and tests many nodes.
+std::string fresh_name(const std::string& stem) {
+  static std::atomic<unsigned> serial = 0;
+  return fmt::format("{}{}", stem, serial++);
+}
+
+}  // namespace
+
+Node::Node(NodeConfig config) {
+  start_eal_once();
+  if (sodium_init() < 0 || crypto_aead_aes256gcm_is_available() != 1)
+    throw std::runtime_error("libsodium: no AES-256-GCM on this CPU");
+  const Capacities& capacities = config.capacities;
+  key_engine_ = must(MbEngine::create());
+  const StatsLayout layout = StatsLayout::of(kWorkers, config.ports, capacities.links, capacities.groups);
+  stats_page_.resize(layout.bytes / sizeof(uint64_t) + 8);
+  void* page = stats_page_.data();
+  size_t room = stats_page_.size() * sizeof(uint64_t);
+  std::align(64, layout.bytes, page, room);
+  references_ = std::make_unique<References>(capacities);
+  channel_ = std::make_unique<WorkerChannel>();
+  make_ports(config);
+  TablesConfig tables_config{.capacities = capacities,
+                             .workers = kWorkers,
+                             .link_keys = config.link_keys,
+                             .session_keys = config.session_keys,
+                             .port_macs = {}};
+  for (const auto& port : ports_) tables_config.port_macs.push_back(port->port().mac());
+  tables = std::make_unique<Tables>(
+      tables_config, quiescence_, *key_engine_, Stats(page, layout),
+      must(DestinationMap::create(fresh_name("map"), {capacities.destinations, capacities.groups})));
+  make_worker(config);
+}
+
+void Node::make_ports(const NodeConfig& config) {
+  for (unsigned i = 0; i < config.ports; ++i)
+    ports_.push_back(std::make_unique<MemoryPort>(fresh_name("mem"), config.mtu, config.ring_frames));
+}
+
+void Node::make_worker(const NodeConfig& config) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends) != 0) throw std::runtime_error("no socket pair");
+  tun_ = drivers::Tun::adopt(ends[0]);
+  tun_peer_ = ends[1];
+  WorkerConfig worker_config{
+      .number = 0, .adaptive = config.adaptive, .ports = {}, .ether_types = {}, .tun = tun_.get()};
+  for (const auto& port : ports_) {
+    worker_config.ports.push_back(&port->port());
+    worker_config.ether_types.push_back(kDefaultEtherType);
+  }
+  worker_ = must(Worker::create(worker_config, *tables, quiescence_, must(MbEngine::create()), *channel_));
+}
+
+Node::~Node() {
+  worker_.reset();
+  tun_.reset();
+  if (tun_peer_ >= 0) close(tun_peer_);
+  tables.reset();
+}
+
+void Node::turn() {
+  main_turn();
+  worker_turn();
+}
+
+void Node::main_turn() {
+  now_ns_ += 1'000;
+  tables->begin_turn(now_ns_);
+  tables->end_turn(main_events_);
+}
+
+void Node::worker_turn() {
+  quiescence_.online(0);
+  worker_->turn(now_ns_);
+  quiescence_.quiescent(0);
+  quiescence_.offline(0);
+  for (const auto& port : ports_) port->unpoison();
+}
+
+void Node::run(uint64_t ns, uint64_t step_ns) {
+  for (const uint64_t end = now_ns_ + ns; now_ns_ < end;) {
+    pass(std::min(step_ns, end - now_ns_));
+    turn();
+  }
+}
+
+std::expected<void, Refusal> Node::try_install(const std::vector<InstallMessage>& messages) {
+  now_ns_ += 1'000;
+  tables->begin_turn(now_ns_);
+  std::expected<void, Refusal> done;
+  const auto plan = check(messages, *tables, *references_);
+  if (plan) {
+    done = apply(messages, *plan, *tables, *tables, *references_);
+  } else {
+    done = std::unexpected(plan.error());
+  }
+  tables->end_turn(main_events_);
+  for (int turns = 0; done && !tables->settled(); ++turns) {
+    if (turns == 10) throw std::runtime_error("a batch does not settle");
+    turn();
+  }
+  return done;
+}
+
+void Node::install(const std::vector<InstallMessage>& messages) {
+  const auto done = try_install(messages);
+  if (done) return;
+  throw std::runtime_error(fmt::format("batch refused: message {} (verb {}), reason {}", done.error().index,
+                                       to_underlying(messages[done.error().index].verb),
+                                       to_underlying(done.error().error)));
+}
+
+void Node::tun_write(const Bytes& packet) {
+  if (write(tun_peer_, packet.data(), packet.size()) != static_cast<ssize_t>(packet.size()))
+    throw std::runtime_error("the socket pair is full");
+}
+
+std::vector<Bytes> Node::tun_read() {
+  std::vector<Bytes> out;
+  Bytes buffer(65536);
+  for (ssize_t bytes; (bytes = read(tun_peer_, buffer.data(), buffer.size())) > 0;)
+    out.emplace_back(buffer.begin(), buffer.begin() + bytes);
+  return out;
+}
+
+void Node::inject(const ControlPacket& packet) {
+  if (!channel_->down.producer.push(packet)) throw std::runtime_error("the channel is full");
+}
+
+std::vector<ControlPacket> Node::punts() {
+  std::vector<ControlPacket> out;
+  ControlPacket packet;
+  while (channel_->up.consumer.pop(packet)) out.push_back(packet);
+  return out;
+}
+
+std::vector<InstallMessage> Node::events() {
+  std::vector<InstallMessage> out;
+  InstallMessage event;
+  while (channel_->events.consumer.pop(event)) out.push_back(event);
+  out.insert(out.end(), main_events_.begin(), main_events_.end());
+  main_events_.clear();
+  return out;
+}
+
+std::vector<Bytes> Node::exchange(unsigned index, const std::vector<Bytes>& frames) {
+  for (const Bytes& frame : frames) port(index).push(frame);
+  worker_turn();
+  std::vector<Bytes> out;
+  for (const auto& each : ports_) {
+    for (Bytes& frame : each->pop_all()) out.push_back(std::move(frame));
+  }
+  return out;
+}
+
+Change Node::change() {
+  const Change now = total();
+  const Change since = now - seen_;
+  seen_ = now;
+  return since;
+}
+
+void Node::expect_at_rest() {
+  const Change now = total();
+  EXPECT_EQ(0, now.unaccounted()) << now;
+  unsigned out = 0;
+  for (const auto& each : ports_) out += each->buffers() - each->buffers_free();
+  EXPECT_EQ(now.held, out) << "buffers that are in no pool";
+}
+
+}  // namespace sky::test

@@ -1,0 +1,189 @@
+#include "tests/support/oracle.h"
+
+#include <algorithm>
+
+namespace sky::test {
+
+namespace {
+
+constexpr size_t kEthernetBytes = 14;
+constexpr size_t kHeaderBytes = 16;
+constexpr size_t kTag = 16;
+constexpr size_t kLeastInside = 14;
+
+Bytes mac_bytes(const MacAddress& mac) {
+  return {mac.begin(), mac.end()};
+}
+
+Header read_header(std::span<const uint8_t> at) {
+  return {at[0], at[1], at[2], at[3], static_cast<uint32_t>(get(at, 4, 4)), get(at, 8, 8)};
+}
+
+}  // namespace
+
+Secret secret_of(uint64_t seed) {
+  Secret out;
+  crypto_generichash(out.data(), out.size(), reinterpret_cast<const uint8_t*>(&seed), sizeof(seed), nullptr, 0);
+  return out;
+}
+
+Gcm::Gcm(std::span<const uint8_t, 32> key, std::span<const uint8_t> salt) {
+  crypto_aead_aes256gcm_beforenm(&key_, key.data());
+  std::ranges::copy(salt.first(salt_.size()), salt_.begin());
+}
+
+std::array<uint8_t, 12> Gcm::nonce_of(uint64_t nonce) const {
+  Bytes bytes(salt_.begin(), salt_.end());
+  put(bytes, nonce, 8);
+  std::array<uint8_t, 12> out{};
+  std::ranges::copy(bytes, out.begin());
+  return out;
+}
+
+Bytes Gcm::seal(uint64_t nonce, std::span<const uint8_t> associated, std::span<const uint8_t> plain) const {
+  Bytes out(kTag + plain.size());
+  crypto_aead_aes256gcm_encrypt_detached_afternm(out.data() + kTag, out.data(), nullptr, plain.data(), plain.size(),
+                                                 associated.data(), associated.size(), nullptr, nonce_of(nonce).data(),
+                                                 &key_);
+  return out;
+}
+
+std::optional<Bytes> Gcm::open(uint64_t nonce, std::span<const uint8_t> associated, std::span<const uint8_t> tag,
+                               std::span<const uint8_t> sealed) const {
+  Bytes out(sealed.size());
+  const int wrong = crypto_aead_aes256gcm_decrypt_detached_afternm(out.data(), nullptr, sealed.data(), sealed.size(),
+                                                                   tag.data(), associated.data(), associated.size(),
+                                                                   nonce_of(nonce).data(), &key_);
+  if (wrong != 0) return std::nullopt;
+  return out;
+}
+
+const Gcm& Chain::step(uint32_t step) {
+  constexpr const char* kContext = "skychain";
+  while (epochs_.size() <= step) {
+    std::array<uint8_t, 32> key;
+    std::array<uint8_t, 16> salt;
+    Secret next;
+    crypto_kdf_derive_from_key(key.data(), key.size(), 1, kContext, secret_.data());
+    crypto_kdf_derive_from_key(salt.data(), salt.size(), 2, kContext, secret_.data());
+    crypto_kdf_derive_from_key(next.data(), next.size(), 3, kContext, secret_.data());
+    epochs_.emplace_back(key, salt);
+    secret_ = next;
+  }
+  return epochs_[step];
+}
+
+Bytes packet(unsigned type, uint32_t route, const Bytes& payload) {
+  Bytes out;
+  put(out, type, 1);
+  put(out, route, 4);
+  put(out, payload.size(), 2);
+  return out + payload;
+}
+
+Bytes Header::bytes() const {
+  Bytes out{version_kind, hop_limit, epoch, class_ecn};
+  put(out, link_index, 4);
+  put(out, lane_counter, 8);
+  return out;
+}
+
+LinkPeer::LinkPeer(uint16_t its_link, uint16_t its_peer_index, uint64_t seed)
+    : link(its_link),
+      peer_index(its_peer_index),
+      mac{2, 0, 0, 0, 1, static_cast<uint8_t>(its_link)},
+      node_mac{},
+      towards_secret(secret_of(seed * 2)),
+      from_secret(secret_of(seed * 2 + 1)),
+      towards_node(towards_secret),
+      from_node(from_secret) {}
+
+Bytes LinkPeer::ethernet_towards_node() const {
+  Bytes out = mac_bytes(node_mac) + mac_bytes(mac);
+  put(out, ether_type, 2);
+  return out;
+}
+
+Bytes LinkPeer::ethernet_from_node() const {
+  Bytes out = mac_bytes(mac) + mac_bytes(node_mac);
+  put(out, ether_type, 2);
+  return out;
+}
+
+Header LinkPeer::next_header() {
+  return {.epoch = static_cast<uint8_t>(parity << 7 | (step & 127)),
+          .link_index = link,
+          .lane_counter = uint64_t{lane} << 56 | counter++};
+}
+
+Bytes LinkPeer::seal(const Header& header, Bytes inside) {
+  inside.resize(std::max(inside.size(), kLeastInside));
+  const Bytes associated = header.bytes();
+  return ethernet_towards_node() + associated + towards_node.step(step).seal(header.lane_counter, associated, inside);
+}
+
+std::optional<OpenedFrame> LinkPeer::open(std::span<const uint8_t> frame) {
+  if (frame.size() < kEthernetBytes + kHeaderBytes + kTag + kLeastInside) return std::nullopt;
+  if (!std::ranges::equal(frame.first(kEthernetBytes), ethernet_from_node())) return std::nullopt;
+  const auto associated = frame.subspan(kEthernetBytes, kHeaderBytes);
+  const Header header = read_header(associated);
+  if (header.epoch >> 7 != parity || header.link_index != peer_index) return std::nullopt;
+  auto inside = from_node.step(header.epoch & 127)
+                    .open(header.lane_counter, associated, frame.subspan(kEthernetBytes + kHeaderBytes, kTag),
+                          frame.subspan(kEthernetBytes + kHeaderBytes + kTag));
+  if (!inside) return std::nullopt;
+  const size_t packet_bytes = 7 + get(*inside, 5, 2);
+  if (inside->size() != std::max(packet_bytes, kLeastInside)) return std::nullopt;
+  const bool padded = std::all_of(inside->begin() + static_cast<ptrdiff_t>(packet_bytes), inside->end(),
+                                  [](uint8_t byte) { return byte == 0; });
+  if (!padded) return std::nullopt;
+  return OpenedFrame{header, std::move(*inside)};
+}
+
+Bytes LinkPeer::ping(bool hears, uint32_t interval_us, uint64_t sent_ns, uint64_t echoed_ns) {
+  Bytes payload;
+  put(payload, hears ? 1 : 0, 1);
+  put(payload, 3, 1);
+  put(payload, 0, 2);
+  put(payload, interval_us, 4);
+  put(payload, sent_ns, 8);
+  put(payload, echoed_ns, 8);
+  return seal(packet(8, 0, payload));
+}
+
+SessionPeer::SessionPeer(uint32_t its_session, uint64_t seed)
+    : session(its_session),
+      session_id(seed * 1'000'003),
+      towards_secret(secret_of(seed * 2)),
+      from_secret(secret_of(seed * 2 + 1)),
+      towards_node(towards_secret),
+      from_node(from_secret) {}
+
+Bytes SessionPeer::seal(unsigned epoch, unsigned stream, uint64_t counter, const Bytes& inner) {
+  const uint64_t word = uint64_t{epoch} << 62 | uint64_t{stream} << 48 | counter;
+  Bytes associated, out;
+  put(associated, session_id, 8);
+  put(associated, epoch, 8);
+  put(out, word, 8);
+  return out + towards_node.step(step).seal(word, associated, inner);
+}
+
+std::optional<SessionPeer::Opened> SessionPeer::open(const Bytes& datagram) {
+  if (datagram.size() < 24) return std::nullopt;
+  const uint64_t word = get(datagram, 0, 8);
+  const auto epoch = static_cast<unsigned>(word >> 62);
+  if (epoch >> 1 != parity) return std::nullopt;
+  Bytes associated;
+  put(associated, session_id, 8);
+  put(associated, epoch, 8);
+  const auto all = std::span(datagram);
+  // Two steps share a slot's number: the one of the two that the peer last used, or the one after.
+  for (uint32_t of = step; of <= step + 2; ++of) {
+    if ((of & 1) != (epoch & 1)) continue;
+    if (auto inner = from_node.step(of).open(word, associated, all.subspan(8, kTag), all.subspan(24)))
+      return Opened{epoch, static_cast<unsigned>(word >> 48) & 0x3fff, word & 0xffffffffffff, std::move(*inner)};
+  }
+  return std::nullopt;
+}
+
+}  // namespace sky::test

@@ -1,0 +1,19 @@
+// The cases that perf/run measures. Each builds its own dataplane on memory ports, is verified once, and then gives
+// one sample of its value or of its limit per call. What stands in each is written in docs/performance.md.
+#pragma once
+
+#include <memory>
+
+#include "dataplane/base/result.h"
+#include "perf/loop/measure.h"
+
+namespace sky::perf {
+
+inline constexpr unsigned kChunk = 1024;  ///< packets of one sample: a full receive ring
+
+/// A transit router: frames with packets of that size come from four links and leave by four others.
+Result<Case> forward_case(size_t packet_bytes);
+/// An edge router: plain IPv6 packets become Datagram packets of that size, sealed end to end and for the link.
+Result<Case> ingress_case(size_t packet_bytes);
+
+}  // namespace sky::perf

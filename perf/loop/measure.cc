@@ -1,0 +1,68 @@
+#include "perf/loop/measure.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace sky::perf {
+
+namespace {
+
+double quartile_distance(std::vector<double> samples) {
+  std::ranges::sort(samples);
+  const size_t n = samples.size();
+  return samples[n - 1 - n / 4] - samples[n / 4];
+}
+
+/// TSC clocks of a million additions that wait for each other.
+uint64_t clocks_of_additions() {
+  return clocks_of([] {
+    uint64_t sum = 0;
+    for (int i = 0; i < 100'000; ++i)
+      asm volatile(
+          "add $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\n"
+          "add $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\n"
+          : "+r"(sum));
+  });
+}
+
+}  // namespace
+
+Clocks calibrate() {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kSpan = std::chrono::milliseconds(50);
+  const auto start = Clock::now();
+  const uint64_t start_tsc = __rdtsc();
+  uint64_t fewest = UINT64_MAX;
+  while (Clock::now() - start < kSpan) fewest = std::min(fewest, clocks_of_additions());
+  const std::chrono::duration<double> passed = Clock::now() - start;
+  const double tsc_hz = static_cast<double>(__rdtsc() - start_tsc) / passed.count();
+  return {.tsc_hz = tsc_hz, .core_hz = tsc_hz * 1e6 / static_cast<double>(fewest)};
+}
+
+double median(std::vector<double> samples) {
+  const auto middle = samples.begin() + static_cast<ptrdiff_t>(samples.size() / 2);
+  std::ranges::nth_element(samples, middle);
+  return *middle;
+}
+
+Outcome measure(const Case& one, const Plan& plan, const std::function<void(unsigned run)>& progress) {
+  Outcome outcome{.name = one.name, .unit = one.unit, .limit_is = one.limit_is};
+  for (unsigned run = 0; run <= plan.runs; ++run) {
+    std::vector<double> values, limits;
+    for (unsigned chunk = 0; chunk < plan.chunks; ++chunk) {
+      values.push_back(one.value());
+      limits.push_back(one.limit());
+    }
+    if (run == 0) continue;
+    outcome.runs.push_back(median(values));
+    outcome.limit_runs.push_back(median(limits));
+    progress(run);
+  }
+  outcome.value = median(outcome.runs);
+  outcome.spread = quartile_distance(outcome.runs);
+  outcome.limit = median(outcome.limit_runs);
+  outcome.limit_spread = quartile_distance(outcome.limit_runs);
+  return outcome;
+}
+
+}  // namespace sky::perf

@@ -1,0 +1,15 @@
+// What a run says: JSON for programs, a table for people.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "perf/loop/measure.h"
+
+namespace sky::perf {
+
+/// {"machine": {...}, "cases": [{"name", "value", "unit", "limit", "ratio", "runs": [...], ...}]}
+std::string to_json(const Clocks& clocks, std::span<const Outcome> outcomes);
+std::string to_table(const Clocks& clocks, std::span<const Outcome> outcomes);
+
+}  // namespace sky::perf

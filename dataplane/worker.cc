@@ -7,6 +7,7 @@
 
 #include "dataplane/stages/classify.h"
 #include "dataplane/stages/egress.h"
+#include "dataplane/stages/hold.h"
 #include "dataplane/stages/ingress.h"
 #include "dataplane/stages/inject.h"
 #include "dataplane/stages/open.h"
@@ -55,7 +56,7 @@ Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescenc
                .tun = config.tun,
                .number = config.number,
                .hash_seed = randombytes_random(),
-               .holding = {},
+               .held = {},
                .outputs = std::vector<PortOutput>(config.ports.size()),
                .polled_empty_ns = std::vector<uint64_t>(config.ports.size()),
                .ops = {},
@@ -65,15 +66,11 @@ Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescenc
       waiter_(std::move(waiter)),
       adaptive_(config.adaptive) {
   for (const uint16_t type : config.ether_types) context_.ether_types.push_back(Be16(type));
-  context_.holding.reserve(tables.groups.capacity());
+  context_.held.reserve(kMaxHeldGroups);
 }
 
 Worker::~Worker() {
-  for (Group* group : context_.holding) {
-    HeldPackets& held = group->workers[context_.number].held;
-    rte_pktmbuf_free_bulk(held.packets.data(), held.count);
-    held.count = 0;
-  }
+  for (HeldPackets& waiting : context_.held) rte_pktmbuf_free_bulk(waiting.packets.data(), waiting.count);
 }
 
 Result<> Worker::watch_inputs(const WorkerConfig& config) {
@@ -112,12 +109,12 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   bool busy = false;
   for (size_t port = 0; port < context_.ports.size(); ++port) busy |= poll_port(PortIndex{static_cast<uint16_t>(port)});
   if (context_.tun != nullptr && now_ns >= next_tun_poll_ns_) busy |= poll_tun();
-  if (!context_.holding.empty()) release();
+  if (!context_.held.empty()) release();
   busy |= inject(context_, batch_);
   send(batch_);
-  const TimedObjects* timed = context_.tables.timed.load(std::memory_order_acquire);
-  if (now_ns >= next_timer_ns_ || timed != timed_) {
-    timed_ = timed;
+  const uint64_t timed_version = context_.tables.timed.load(std::memory_order_acquire)->version;
+  if (now_ns >= next_timer_ns_ || timed_version != timed_version_) {
+    timed_version_ = timed_version;
     next_timer_ns_ = run_timers(context_, batch_);
     busy |= batch_.count != 0;
     send(batch_);
@@ -198,11 +195,12 @@ void Worker::process_plain(Batch& batch) noexcept {
 }
 
 void Worker::release() noexcept {
-  std::erase_if(context_.holding, [&](Group* group) {
-    const bool still = release_held(context_, *group, batch_);
+  // Backwards: what ingress() holds again comes behind and waits for the next turn.
+  for (size_t at = context_.held.size(); at-- > 0;) {
+    if (!dataplane::release(context_, context_.held[at], batch_)) continue;
+    context_.held.erase(context_.held.begin() + static_cast<ptrdiff_t>(at));
     process_plain(batch_);
-    return !still;
-  });
+  }
 }
 
 void Worker::send(Batch& batch) noexcept {
@@ -221,7 +219,7 @@ void Worker::sleep() noexcept {
   if (now_ns - worked_ns_ < (all_inputs_wake_ ? kPollBeforeBlockNs : kPollBeforeNapNs)) return;
   uint64_t wake_ns = next_timer_ns_;
   if (!all_inputs_wake_) wake_ns = std::min(wake_ns, now_ns + kNapNs);
-  if (!context_.holding.empty()) wake_ns = std::min(wake_ns, now_ns + kHoldPollNs);
+  if (!context_.held.empty()) wake_ns = std::min(wake_ns, now_ns + kHoldPollNs);
   quiescence_.offline(context_.number);
   drivers::clear_event(context_.channel.wake_worker);
   if (context_.channel.down.consumer.available() == 0 && wake_ns > now_ns) {

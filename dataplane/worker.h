@@ -60,8 +60,8 @@ class Worker {
   bool all_inputs_wake_ = true;  ///< every input has a descriptor
   uint64_t next_timer_ns_ = 0;
   uint64_t next_tun_poll_ns_ = 0;
-  uint64_t worked_ns_ = 0;               ///< last turn with traffic
-  const TimedObjects* timed_ = nullptr;  ///< whose timers `next_timer_ns_` knows
+  uint64_t worked_ns_ = 0;      ///< last turn with traffic
+  uint64_t timed_version_ = 0;  ///< whose timers `next_timer_ns_` knows
   Batch batch_;
   Batch egress_;
 };

@@ -24,6 +24,19 @@ struct PortOutput {
   std::array<uint16_t, kQueues> count{};
 };
 
+inline constexpr unsigned kMaxHeld = 64;         ///< packets that wait for one group
+inline constexpr unsigned kMaxHeldGroups = 64;   ///< groups that are waited for
+inline constexpr unsigned kMaxHeldInAll = 1024;  ///< packets: a quarter of a port's buffers
+
+/// Packets that wait for the first live member of a group (hold.h). By index and in the worker's own memory: the group
+/// may be deleted meanwhile.
+struct HeldPackets {
+  GroupIndex group;
+  unsigned count = 0;
+  uint64_t since_ns;
+  std::array<rte_mbuf*, kMaxHeld> packets;
+};
+
 /// A ration of packets per second with a burst: what strangers may make this node do.
 class Ration {
  public:
@@ -55,7 +68,7 @@ struct Context {
   bool worked = false;                ///< this turn carried somebody's traffic
   bool wake_main = false;             ///< this turn pushed into the channel
 
-  std::vector<Group*> holding;            ///< groups in which packets of this worker wait
+  std::vector<HeldPackets> held;          ///< capacity kMaxHeldGroups
   std::vector<PortOutput> outputs;        ///< [PortIndex]
   std::vector<uint64_t> polled_empty_ns;  ///< [PortIndex]: last poll that emptied the queue
   Ration stranger_ration{1000, 100};      ///< unauthenticated handshake frames handed to the control plane

@@ -1,19 +1,13 @@
 #include "dataplane/stages/ingress.h"
 
 #include <cstring>
-#include <span>
-#include <utility>
 
+#include "dataplane/stages/hold.h"
 #include "dataplane/stages/inner.h"
 
 namespace sky::dataplane {
 
 namespace {
-
-constexpr uint64_t kHoldNs = 1'000'000'000;
-constexpr uint64_t kMissGapNs = 200'000'000;
-
-static_assert(kMaxHeld <= kBurst, "what was held leaves as one burst, in order");
 
 struct Lookup {
   std::array<InnerPacket, kBurst> inner;
@@ -36,28 +30,6 @@ void look_up(Context& context, Batch& batch, Lookup& out) noexcept {
   addresses.find(*context.tables.destinations, out.groups);
 }
 
-void tell_miss(Context& context, Group& group, GroupWorker& mine) noexcept {
-  if (mine.missed_ns + kMissGapNs > context.now_ns) return;
-  mine.missed_ns = context.now_ns;
-  context.channel.events.producer.push(InstallMessage::of(MissEvent{.group = group.index}));
-  context.wake_main = true;
-}
-
-void hold(Context& context, Group& group, GroupWorker& mine, Slot& slot) noexcept {
-  tell_miss(context, group, mine);
-  HeldPackets& held = mine.held;
-  if (held.count == kMaxHeld) return drop(slot, Drop::hold_full);
-  if (held.count == 0) {
-    held.since_ns = context.now_ns;
-    context.holding.push_back(&group);
-  }
-  slot.mbuf->data_off = static_cast<uint16_t>(slot.data - static_cast<uint8_t*>(slot.mbuf->buf_addr));
-  slot.mbuf->data_len = slot.length;
-  held.packets[held.count++] = slot.mbuf;
-  context.stats.counters[static_cast<size_t>(Counter::held)].add(1);
-  slot.verdict = Verdict::held;
-}
-
 /// Chooses the member; true when the slot is to be sealed.
 bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& slot) noexcept {
   Group* group = context.tables.groups.find(to_underlying(index));
@@ -68,7 +40,7 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& 
   const uint32_t hash = flow_hash({slot.data, slot.length}, inner, context.hash_seed);
   const uint8_t chosen = pick_member(*group, view, mine, hash, context.now_ns);
   if (chosen == kNoMember) {
-    hold(context, *group, mine, slot);
+    hold(context, *group, slot);
     return false;
   }
   const MemberMessage& member = view.members[chosen].put;
@@ -135,34 +107,6 @@ void ingress(Context& context, Batch& batch) noexcept {
     if (prepare(limits, slot, context.ops[n], context.op_associated[n])) ++n;
   }
   context.aead.seal({context.ops.data(), n});
-}
-
-bool release_held(Context& context, Group& group, Batch& batch) noexcept {
-  GroupWorker& mine = group.workers[context.number];
-  HeldPackets& held = mine.held;
-  const GroupView& view = *group.view.load(std::memory_order_acquire);
-  bool live = false;
-  for (unsigned slot = 0; slot < kMaxMembers; ++slot) live = live || group.live(view, slot);
-  const bool late = held.since_ns + kHoldNs < context.now_ns;
-  if (!live && !late) {
-    tell_miss(context, group, mine);
-    return true;
-  }
-  StatsWord& gauge = context.stats.counters[static_cast<size_t>(Counter::held)];
-  gauge.set(gauge.get() - held.count);
-  for (rte_mbuf* mbuf : std::span(held.packets).first(std::exchange(held.count, 0u))) {
-    if (!live) {
-      context.count(Drop::hold_expired);
-      rte_pktmbuf_free(mbuf);
-      continue;
-    }
-    Slot& slot = batch.add();
-    slot = {};
-    slot.mbuf = mbuf;
-    slot.data = rte_pktmbuf_mtod(mbuf, uint8_t*);
-    slot.length = mbuf->data_len;
-  }
-  return false;
 }
 
 }  // namespace sky::dataplane

@@ -29,7 +29,8 @@ void start_life(Context& context, Group& group, unsigned slot, const Member& mem
   MemberLife& life = group.lives[slot];
   life.circuit = member.put.circuit;
   life.answered = 0;
-  life.answered_ns = context.now_ns;
+  life.lost = 0;
+  life.answered_ns = 0;
   life.probed_ns = 0;
   life.next_probe_ns = context.now_ns;
   life.rtt_ns = 0;
@@ -46,6 +47,16 @@ void send_probe(Context& context, Group& group, unsigned slot, const Member& mem
   probe->hop_limit = member.put.hop_limit;
   probe->queue_class = member.put.queue_class;
   group.stats[slot].probes_sent.add(1);
+}
+
+/// The last probe had its time and no answer came.
+void lose_probe(Context& context, Group& group, unsigned slot, unsigned most) noexcept {
+  MemberLife& life = group.lives[slot];
+  life.answered = 0;
+  group.stats[slot].probes_lost.add(1);
+  if (++life.lost < most || !life.live.exchange(false)) return;
+  group.stats[slot].deaths.add(1);
+  tell(context, group, slot, false, 0);
 }
 
 }  // namespace
@@ -80,6 +91,7 @@ void take_pong(Context& context, const Rule& rule, Slot& slot) noexcept {
     return drop(slot, Drop::bad_control);
   MemberLife& life = group->lives[member];
   life.answered_ns = context.now_ns;
+  life.lost = 0;
   life.rtt_ns = context.now_ns - payload.sent_ns.get();
   group->stats[member].rtt_ns.set(life.rtt_ns);
   if (++life.answered >= kAnswersToLive && !life.live) {
@@ -102,16 +114,7 @@ uint64_t probe_group(Context& context, Group& group, Batch& batch) noexcept {
     // A group that wakes up is probed at its full rate at once.
     const uint64_t due = std::min(life.next_probe_ns, life.probed_ns + interval_ns);
     if (due <= context.now_ns && !batch.full()) {
-      const bool unanswered = life.probed_ns > life.answered_ns;
-      if (unanswered) {
-        life.answered = 0;
-        group.stats[slot].probes_lost.add(1);
-        const bool silent = life.probed_ns - life.answered_ns >= interval_ns * view.put.probe_multiplier;
-        if (silent && life.live.exchange(false)) {
-          group.stats[slot].deaths.add(1);
-          tell(context, group, slot, false, 0);
-        }
-      }
+      if (life.probed_ns > life.answered_ns) lose_probe(context, group, slot, view.put.probe_multiplier);
       send_probe(context, group, slot, member, batch);
       life.probed_ns = context.now_ns;
       life.next_probe_ns = context.now_ns + interval_ns;

@@ -1,6 +1,6 @@
 // Groups: at the ingress, up to eight members (circuit, end node, session) for one destination. Members are one
-// immutable view behind a pointer; what lives (probe state, flow buckets, held packets) stays with the group, so a put
-// never resets it.
+// immutable view behind a pointer; what lives (probe state, flow buckets) stays with the group, so a put never resets
+// it.
 //
 // `pin`: a flow hashes to one of 256 buckets and a bucket keeps its member while that lives. A bucket is assigned when
 // its member died or nobody used it for a second: by weight among live members, standbys (weight 0) only when no other
@@ -18,8 +18,6 @@
 #include "dataplane/protocol/stats_page.h"
 #include "dataplane/tables/links.h"
 #include "dataplane/tables/sessions.h"
-
-struct rte_mbuf;
 
 namespace sky::dataplane {
 
@@ -42,6 +40,7 @@ struct GroupView {
 struct MemberLife {
   std::atomic<bool> live = false;      ///< main core may clear it (a list of dead routes came)
   std::atomic<uint32_t> answered = 0;  ///< probes in a row; the same
+  uint32_t lost = 0;                   ///< probes in a row without an answer since
   CircuitId circuit{};                 ///< whose life this is: another circuit in the slot starts anew
   uint64_t next_probe_ns = 0;
   uint64_t answered_ns = 0;  ///< last answer, or when it was put
@@ -50,7 +49,6 @@ struct MemberLife {
 };
 
 inline constexpr unsigned kBuckets = 256;
-inline constexpr unsigned kMaxHeld = 64;
 inline constexpr uint8_t kNoMember = 0xff;
 
 struct Bucket {
@@ -58,16 +56,8 @@ struct Bucket {
   uint8_t member = kNoMember;
 };
 
-/// Packets that wait for the first live member. Owning worker: rw.
-struct HeldPackets {
-  std::array<rte_mbuf*, kMaxHeld> packets;
-  unsigned count = 0;
-  uint64_t since_ns = 0;
-};
-
 struct GroupWorker {
   std::array<Bucket, kBuckets> buckets;
-  HeldPackets held;
   uint64_t missed_ns = 0;  ///< when the control plane was last told of a miss
   uint64_t used_ns = 0;    ///< last packet
 };

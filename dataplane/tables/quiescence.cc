@@ -13,8 +13,9 @@ Quiescence::Quiescence(unsigned workers) {
   for (unsigned worker = 0; worker < workers; ++worker) rte_rcu_qsbr_thread_register(qsbr_.get(), worker);
 }
 
-Quiescence::~Quiescence() {
+void Quiescence::drain() {
   for (Retired& retired : limbo_) retired.free();
+  limbo_.clear();
 }
 
 uint64_t Quiescence::begin(uint64_t now_ns) {

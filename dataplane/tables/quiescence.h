@@ -18,7 +18,7 @@ class Quiescence {
   explicit Quiescence(unsigned workers);
   Quiescence(const Quiescence&) = delete;
   Quiescence& operator=(const Quiescence&) = delete;
-  ~Quiescence();
+  ~Quiescence() { drain(); }
 
   // Worker's side; `worker` counts from 0.
   void online(unsigned worker) { rte_rcu_qsbr_thread_online(qsbr_.get(), worker); }
@@ -34,6 +34,8 @@ class Quiescence {
   void retire(std::function<void()> free) { limbo_.push_back({now_ns_, std::move(free)}); }
   /// Returns once every worker was quiescent or offline: at most one turn of a worker.
   void wait() { rte_rcu_qsbr_synchronize(qsbr_.get(), RTE_QSBR_THRID_INVALID); }
+  /// No worker runs any more: frees all that waits.
+  void drain();
   bool limbo_empty() const { return limbo_.empty(); }
 
  private:

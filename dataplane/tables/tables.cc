@@ -19,6 +19,7 @@ Tables::Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& ke
       key_engine_(keys) {}
 
 Tables::~Tables() {
+  quiescence_.drain();  // some of what waits there looks back at these tables
   delete timed.load();
 }
 
@@ -248,6 +249,7 @@ void Tables::put_member(const MemberMessage& message) {
   view->present |= static_cast<uint8_t>(1u << message.slot);
   members_by_consume_[to_underlying(message.consume)] = {to_underlying(message.group), message.slot};
   replace_view(group, std::move(view));
+  timed_stale_ = true;  // a circuit comes to life at once: packets may wait for it
 }
 
 void Tables::delete_member(GroupIndex index, uint8_t slot) {
@@ -297,6 +299,7 @@ void Tables::publish_destinations() {
 
 void Tables::publish_timed() {
   auto next = std::make_unique<TimedObjects>();
+  next->version = timed.load(std::memory_order_relaxed)->version + 1;
   for (const uint32_t index : link_indices_) next->links.push_back(links.find(index));
   for (const uint32_t index : group_indices_) next->groups.push_back(groups.find(index));
   const TimedObjects* old = timed.exchange(next.release(), std::memory_order_acq_rel);

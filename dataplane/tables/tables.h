@@ -34,6 +34,7 @@ struct TablesConfig {
 
 /// What a worker walks when its timers are due; replaced whole by one pointer.
 struct TimedObjects {
+  uint64_t version = 0;  ///< rises; an address alone may come again
   std::vector<Link*> links;
   std::vector<Group*> groups;
 };

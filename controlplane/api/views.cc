@@ -1,0 +1,268 @@
+#include "controlplane/api/views.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "controlplane/api/health.h"
+#include "dataplane/base/units.h"
+
+namespace sky::controlplane {
+namespace {
+
+Json names(const std::vector<std::string>& all) {
+  return Json(all);
+}
+
+uint64_t age(uint64_t now_ns, uint64_t at_ns) {
+  return at_ns == 0 || at_ns > now_ns ? 0 : now_ns - at_ns;
+}
+
+Json links_view(const ViewContext& context) {
+  Json all = Json::array();
+  for (const LinkSnapshot& link : context.snapshot.links) {
+    Json row{{"index", to_underlying(link.index)},
+             {"link", link.name},
+             {"peer", link.peer},
+             {"port", link.port},
+             {"state", link.state},
+             {"age_ns", link.age_ns},
+             {"mtu", link.mtu},
+             {"peer_mac", link.peer_mac},
+             {"handshakes", link.handshakes},
+             {"key_id", fmt::format("{:016x}", link.key_id)},
+             {"key_age_ns", link.key_age_ns},
+             {"last_refusal", link.last_refusal}};
+    const size_t index = to_underlying(link.index);
+    if (context.counters != nullptr && index < context.counters->links().size()) {
+      const LinkStats& stats = context.counters->links()[index];
+      row.update({{"live", stats.up.get() != 0},
+                  {"rtt_us", stats.rtt_ns.get() / kMicrosecondNs},
+                  {"flaps", stats.flaps.get()},
+                  {"heard_ago_ns", age(context.now_ns, stats.heard_ns.get())},
+                  {"received", stats.received.get()},
+                  {"received_bytes", stats.received_bytes.get()},
+                  {"transmitted", stats.transmitted.get()},
+                  {"transmitted_bytes", stats.transmitted_bytes.get()},
+                  {"bad_tags", stats.bad_tags.get()},
+                  {"replays", stats.replays.get()},
+                  {"send_epoch", stats.send_epoch.get()},
+                  {"receive_epoch", stats.receive_epoch.get()}});
+    }
+    all.push_back(std::move(row));
+  }
+  return all;
+}
+
+Json paths_view(const ViewContext& context) {
+  Json all = Json::array();
+  for (const PathSnapshot& path : context.snapshot.paths) {
+    all.push_back({{"to", path.to},
+                   {"rank", path.rank},
+                   {"nodes", names(path.nodes)},
+                   {"links", names(path.links)},
+                   {"delay_us", path.delay_ns / kMicrosecondNs},
+                   {"circuit", path.circuit}});
+  }
+  return all;
+}
+
+const MemberStats* stats_of(const ViewContext& context, GroupIndex group, uint8_t slot) {
+  if (context.counters == nullptr) return nullptr;
+  const size_t at = size_t{to_underlying(group)} * kMaxMembers + slot;
+  return at < context.counters->members().size() ? &context.counters->members()[at] : nullptr;
+}
+
+void add_member_stats(Json& row, const MemberStats* stats) {
+  if (stats == nullptr) return;
+  row.update({{"rtt_us", stats->rtt_ns.get() / kMicrosecondNs},
+              {"packets", stats->packets.get()},
+              {"bytes", stats->bytes.get()},
+              {"deaths", stats->deaths.get()},
+              {"probes_sent", stats->probes_sent.get()},
+              {"probes_lost", stats->probes_lost.get()}});
+}
+
+Json circuits_view(const ViewContext& context) {
+  Json all = Json::array();
+  for (const CircuitSnapshot& circuit : context.snapshot.circuits) {
+    Json row{{"circuit", circuit.circuit},
+             {"role", circuit.role},
+             {"state", circuit.state},
+             {"from", circuit.from},
+             {"to", circuit.to},
+             {"nodes", names(circuit.nodes)},
+             {"links", names(circuit.links)},
+             {"upstream_link", circuit.upstream_link},
+             {"downstream_link", circuit.downstream_link},
+             {"route_from_upstream", to_underlying(circuit.route_from_upstream)},
+             {"route_from_downstream", to_underlying(circuit.route_from_downstream)},
+             {"age_ns", circuit.age_ns},
+             {"refreshed_ago_ns", circuit.refreshed_ns},
+             {"expires_in_ns", circuit.expires_in_ns},
+             {"mtu", circuit.mtu}};
+    if (circuit.member) {
+      row.update({{"group", to_underlying(circuit.group)},
+                  {"slot", circuit.slot},
+                  {"live", circuit.live},
+                  {"weight", circuit.weight},
+                  {"session", to_underlying(circuit.session)}});
+      add_member_stats(row, stats_of(context, circuit.group, circuit.slot));
+    }
+    all.push_back(std::move(row));
+  }
+  return all;
+}
+
+Json groups_view(const ViewContext& context) {
+  Json all = Json::array();
+  for (const GroupSnapshot& group : context.snapshot.groups) {
+    Json members = Json::array();
+    for (const MemberSnapshot& member : group.members) {
+      Json row{{"slot", member.slot},         {"circuit", member.circuit}, {"own", member.own},
+               {"live", member.live},         {"weight", member.weight},   {"mtu", member.mtu},
+               {"nodes", names(member.nodes)}};
+      add_member_stats(row, stats_of(context, group.index, member.slot));
+      members.push_back(std::move(row));
+    }
+    all.push_back({{"group", to_underlying(group.index)},
+                   {"node", group.node},
+                   {"domain", group.domain},
+                   {"as_number", group.as_number},
+                   {"address", group.address},
+                   {"state", group.state},
+                   {"kept", group.kept},
+                   {"used_ago_ns", group.used_ns},
+                   {"members", std::move(members)}});
+  }
+  return all;
+}
+
+Json sessions_view(const ViewContext& context) {
+  Json all = Json::array();
+  for (const SessionSnapshot& session : context.snapshot.sessions) {
+    all.push_back({{"session", to_underlying(session.index)},
+                   {"peer", session.peer},
+                   {"state", session.state},
+                   {"key_id", fmt::format("{:016x}", session.key_id)},
+                   {"key_age_ns", session.key_age_ns},
+                   {"handshakes", session.handshakes},
+                   {"circuits", session.circuits},
+                   {"last_refusal", session.last_refusal}});
+  }
+  return all;
+}
+
+Json destinations_view(const ViewContext& context) {
+  Json all = Json::array();
+  for (const DestinationSnapshot& destination : context.snapshot.destinations) {
+    Json row{{"prefix", destination.prefix},
+             {"node", destination.node},
+             {"domain", destination.domain},
+             {"state", destination.state},
+             {"local", destination.local}};
+    if (!destination.local) row["group"] = to_underlying(destination.group);
+    all.push_back(std::move(row));
+  }
+  return all;
+}
+
+Json ports_view(const ViewContext& context) {
+  Json all = Json::array();
+  for (size_t i = 0; i < context.router.ports.size(); ++i) {
+    const PortConfig& port = context.router.ports[i];
+    Json row{{"index", i}, {"port", port.name}, {"device", port.device}, {"mtu", port.mtu}};
+    if (context.counters != nullptr && i < context.counters->ports().size()) {
+      const PortStats& stats = context.counters->ports()[i];
+      row.update({{"up", stats.up.get() != 0},
+                  {"received", stats.received.get()},
+                  {"received_bytes", stats.received_bytes.get()},
+                  {"transmitted", stats.transmitted.get()},
+                  {"transmitted_bytes", stats.transmitted_bytes.get()},
+                  {"full", stats.full.get()}});
+    }
+    all.push_back(std::move(row));
+  }
+  return all;
+}
+
+Json workers_view(const ViewContext& context) {
+  Json all = Json::array();
+  if (context.counters == nullptr) return all;
+  for (size_t i = 0; i < context.counters->workers().size(); ++i) {
+    const WorkerStats& stats = context.counters->workers()[i];
+    Json row{{"worker", i}};
+    if (i < context.router.dataplane.workers.size()) row["core"] = context.router.dataplane.workers[i];
+    row["heartbeat_ago_ns"] = age(context.now_ns, stats.heartbeat_ns.get());
+    row["busy_ns"] = stats.busy_ns.get();
+    for (size_t counter = 0; counter < kCounters; ++counter) {
+      row[std::string(kCounterNames[counter])] = stats.counters[counter].get();
+    }
+    uint64_t drops = 0;
+    for (const StatsWord& reason : stats.drops) drops += reason.get();
+    row["drops"] = drops;
+    all.push_back(std::move(row));
+  }
+  return all;
+}
+
+/// Flat: every counter of the dataplane in sum, then both sides of the accounting equation, then the two processes.
+Json counters_view(const ViewContext& context) {
+  Json all = Json::object();
+  if (context.counters != nullptr) {
+    const Counters& counters = *context.counters;
+    for (size_t i = 0; i < kCounters; ++i) all[std::string(kCounterNames[i])] = counters.sum(static_cast<Counter>(i));
+    uint64_t drops = 0;
+    for (size_t i = 0; i < kDropReasons; ++i) drops += counters.sum(static_cast<Drop>(i));
+    const Accounting sides = accounting(counters);
+    const StatsHeader& header = counters.header();
+    all.update({{"drops", drops},
+                {"accounting_in", sides.in},
+                {"accounting_out", sides.out},
+                {"under_way", static_cast<int64_t>(sides.in - sides.out)},
+                {"dataplane_up_ns", age(context.now_ns, header.started_ns.get())},
+                {"attachments", header.attachments.get()},
+                {"batches", header.batches.get()},
+                {"batches_refused", header.batches_refused.get()},
+                {"rules", header.rules.get()},
+                {"buffers", header.buffers.get()},
+                {"buffers_free", header.buffers_free.get()}});
+  }
+  all["setups_sent"] = context.setups_sent;
+  all["controlplane_up_ns"] = context.snapshot.uptime_ns;
+  return all;
+}
+
+Json drops_view(const ViewContext& context) {
+  Json all = Json::object();
+  if (context.counters == nullptr) return all;
+  for (size_t i = 0; i < kDropReasons; ++i) {
+    all[std::string(kDropNames[i])] = context.counters->sum(static_cast<Drop>(i));
+  }
+  return all;
+}
+
+using View = Json (*)(const ViewContext&);
+constexpr std::pair<std::string_view, View> kViews[] = {
+    {"health", health_view},
+    {"links", links_view},
+    {"paths", paths_view},
+    {"circuits", circuits_view},
+    {"groups", groups_view},
+    {"sessions", sessions_view},
+    {"ports", ports_view},
+    {"workers", workers_view},
+    {"counters", counters_view},
+    {"drops", drops_view},
+    {"destinations", destinations_view},
+};
+
+}  // namespace
+
+std::optional<Json> view(std::string_view what, const ViewContext& context) {
+  const auto* found = std::ranges::find(kViews, what, &std::pair<std::string_view, View>::first);
+  if (found == std::end(kViews)) return {};
+  return found->second(context);
+}
+
+}  // namespace sky::controlplane

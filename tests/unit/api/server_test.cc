@@ -1,0 +1,186 @@
+#include "controlplane/api/server.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <filesystem>
+
+#include "controlplane/install/descriptor.h"
+
+namespace sky::controlplane {
+namespace {
+
+const std::string kPath = std::filesystem::temp_directory_path() / ("skyedge-api-" + std::to_string(getpid()));
+
+Descriptor connect_to(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  Descriptor client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return {};
+  return client;
+}
+
+void say(const Descriptor& client, const std::string& text) {
+  ASSERT_EQ(send(client.get(), text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+}
+
+std::string request(const std::string& method, const std::string& path, const std::string& body = "") {
+  return method + " " + path +
+         " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+         body;
+}
+
+class ServerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto made = HttpServer::listen(kPath, [this](const Request& asked, HttpServer::Responder respond) {
+      last = asked;
+      if (asked.path == "/late") {
+        responders.push_back(std::move(respond));
+      } else {
+        respond({200, "{\"you\": \"" + asked.method + "\"}"});
+      }
+    });
+    ASSERT_TRUE(made) << made.error().message;
+    server = std::move(*made);
+  }
+
+  void turn() {
+    for (int i = 0; i < 20; ++i) {
+      pollfd waiting{server->epoll_fd(), POLLIN, 0};
+      poll(&waiting, 1, 2);
+      server->run();
+    }
+  }
+
+  /// What stands at the client after the server turned; the whole answer when the connection was closed.
+  std::string hear(const Descriptor& client) {
+    turn();
+    std::string text(64 << 10, 0);
+    size_t length = 0;
+    for (ssize_t more = 1; more > 0;) {
+      more = recv(client.get(), text.data() + length, text.size() - length, MSG_DONTWAIT);
+      if (more > 0) length += static_cast<size_t>(more);
+    }
+    text.resize(length);
+    return text;
+  }
+
+  std::string answer_to(const std::string& text) {
+    const Descriptor client = connect_to(kPath);
+    say(client, text);
+    return hear(client);
+  }
+
+  std::unique_ptr<HttpServer> server;
+  Request last;
+  std::vector<HttpServer::Responder> responders;
+};
+
+TEST_F(ServerTest, Answers) {
+  const std::string answer = answer_to(request("GET", "/v1/links"));
+  EXPECT_NE(answer.find("200 OK"), std::string::npos) << answer;
+  EXPECT_NE(answer.find(R"({"you": "GET"})"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("application/json"), std::string::npos) << answer;
+  EXPECT_EQ(last.path, "/v1/links");
+  EXPECT_TRUE(last.admin);
+}
+
+TEST_F(ServerTest, BodiesArriveWholeAndLargeOnesAreRefused) {
+  const std::string body(HttpServer::kMostBodyBytes, 'x');
+  EXPECT_NE(answer_to(request("POST", "/", body)).find("200 OK"), std::string::npos);
+  EXPECT_EQ(last.body, body);
+  last = {};
+  EXPECT_NE(answer_to(request("POST", "/", body + "y")).find(" 413 "), std::string::npos);
+  EXPECT_NE(answer_to(request("POST", "/", std::string(60'000, 'y'))).find(" 413 "), std::string::npos);
+  EXPECT_EQ(last.method, "");
+}
+
+TEST_F(ServerTest, AnAnswerMayComeLater) {
+  const Descriptor client = connect_to(kPath);
+  say(client, request("POST", "/late"));
+  EXPECT_EQ(hear(client), "");
+  EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);  // nobody else waits
+  ASSERT_EQ(responders.size(), 1u);
+  responders[0]({504, "{}"});
+  EXPECT_NE(hear(client).find(" 504 "), std::string::npos);
+}
+
+TEST_F(ServerTest, AClientThatLeftIsNotAnswered) {
+  {
+    const Descriptor client = connect_to(kPath);
+    say(client, request("POST", "/late"));
+    turn();
+  }
+  ASSERT_EQ(responders.size(), 1u);
+  responders[0]({200, "{}"});
+  responders[0]({200, "{}"});
+  turn();
+  EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);
+}
+
+TEST_F(ServerTest, EndsWhileSomeoneWaits) {
+  const Descriptor client = connect_to(kPath);
+  say(client, request("POST", "/late"));
+  turn();
+  server.reset();
+  responders[0]({200, "{}"});
+  EXPECT_FALSE(std::filesystem::exists(kPath));
+}
+
+TEST_F(ServerTest, NoiseIsRefused) {
+  EXPECT_NE(answer_to("\x01\x02\x03 nonsense\r\n\r\n").find(" 400 "), std::string::npos);
+  answer_to(std::string(100'000, 'A'));
+  EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);
+}
+
+TEST_F(ServerTest, SlowClientsBlockNobody) {
+  std::vector<Descriptor> slow;
+  for (int i = 0; i < 200; ++i) {
+    slow.push_back(connect_to(kPath));
+    say(slow.back(), "GET / HT");
+    if (i % 50 == 0) turn();
+  }
+  EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);
+}
+
+TEST_F(ServerTest, ASecondServerWaitsAndADeadOnesSocketIsReplaced) {
+  EXPECT_FALSE(HttpServer::listen(kPath, [](const Request&, HttpServer::Responder) {}));
+  std::filesystem::rename(kPath, kPath + ".kept");  // as if the process died: the file stays, nobody listens
+  server.reset();
+  std::filesystem::rename(kPath + ".kept", kPath);
+  EXPECT_TRUE(HttpServer::listen(kPath, [](const Request&, HttpServer::Responder) {}));
+}
+
+TEST_F(ServerTest, TheSocketIsForUserAndGroup) {
+  struct stat status {};
+  ASSERT_EQ(stat(kPath.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0660u);
+}
+
+TEST_F(ServerTest, AnotherUserIsNoAdmin) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to be someone else";
+  std::filesystem::permissions(kPath, std::filesystem::perms::all);
+  const pid_t child = fork();
+  if (child == 0) {
+    if (setuid(65534) != 0) _exit(1);
+    const Descriptor client = connect_to(kPath);
+    const std::string text = request("GET", "/");
+    send(client.get(), text.data(), text.size(), 0);
+    char byte;
+    _exit(recv(client.get(), &byte, 1, 0) == 1 ? 0 : 1);
+  }
+  int status = -1;
+  for (int i = 0; i < 50 && waitpid(child, &status, WNOHANG) == 0; ++i) turn();
+  ASSERT_EQ(status, 0);
+  EXPECT_EQ(last.method, "GET");
+  EXPECT_FALSE(last.admin);
+}
+
+}  // namespace
+}  // namespace sky::controlplane

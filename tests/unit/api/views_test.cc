@@ -1,0 +1,234 @@
+#include "controlplane/api/views.h"
+
+#include <gtest/gtest.h>
+
+#include "controlplane/api/api.h"
+#include "controlplane/api/health.h"
+#include "tests/support/fake_dataplane.h"
+
+namespace sky::controlplane {
+namespace {
+
+constexpr uint64_t kNow = 100'000'000'000;
+
+/// A node a1 that is well: one port, one link, two circuits to d1, and a page of counters.
+class ViewTest : public testing::Test, public ApiBackend {
+ protected:
+  ViewTest() {
+    StatsHeader& header = *reinterpret_cast<StatsHeader*>(page.data());
+    header.magic = kStatsMagic;
+    header.abi_version = kAbiVersion;
+    header.counters = kCounters;
+    header.drop_reasons = kDropReasons;
+    header.workers = header.ports = header.links = 1;
+    header.groups = 4;
+    header.heartbeat_ns.set(kNow);
+    worker().heartbeat_ns.set(kNow);
+    port().up.set(1);
+    counters.emplace(*Counters::view(page));
+
+    router.ports = {{.name = "p0", .device = "net_af_packet0,iface=veth0"}};
+    router.dataplane.workers = {3};
+    snapshot.node = "a1";
+    snapshot.install.attached = true;
+    snapshot.links = {{.index = LinkIndex{0}, .name = "a1-g1", .peer = "g1", .port = "p0", .state = "up"}};
+    snapshot.paths = {{.to = "d1", .rank = 0, .nodes = {"a1", "g1", "d1"}, .delay_ns = 3'000'000},
+                      {.to = "d1", .rank = 1, .nodes = {"a1", "b1", "b2", "d1"}}};
+    snapshot.groups = {{.index = GroupIndex{2}, .node = "d1", .state = "up"}};
+    for (uint8_t slot = 0; slot < 2; ++slot) {
+      snapshot.groups[0].members.push_back({.slot = slot, .own = true, .live = true});
+    }
+    snapshot.circuits = {
+        {.circuit = "ab", .role = "ingress", .state = "up", .member = true, .group = GroupIndex{2}, .slot = 1}};
+    snapshot.destinations = {{.prefix = "fd04::/48", .group = GroupIndex{2}, .node = "d1"},
+                             {.prefix = "fd01::/48", .local = true}};
+  }
+
+  WorkerStats& worker() { return at<WorkerStats>(layout.workers); }
+  PortStats& port() { return at<PortStats>(layout.ports); }
+  LinkStats& link() { return at<LinkStats>(layout.links); }
+  MemberStats& member(size_t index) { return (&at<MemberStats>(layout.members))[index]; }
+
+  std::optional<Json> show(std::string_view what) override {
+    return view(what, {.snapshot = snapshot,
+                       .router = router,
+                       .counters = counters ? &*counters : nullptr,
+                       .dataplane_error = "no socket",
+                       .kernel_error = kernel_error,
+                       .setups_sent = 5,
+                       .now_ns = kNow});
+  }
+  void ask(Event&& question) override { questions.push_back(std::move(question)); }
+  const std::vector<std::string>& nodes() const override { return names; }
+
+  std::vector<std::string> faults() {
+    std::vector<std::string> all;
+    const Json health = *show("health");
+    EXPECT_EQ(health["status"], health["faults"].empty() ? "ok" : "unhealthy");
+    for (const Json& fault : health["faults"]) {
+      EXPECT_FALSE(fault["next"].get<std::string>().empty());
+      all.push_back(fault["fault"]);
+    }
+    return all;
+  }
+
+  /// The one answer, at once.
+  Response answer_to(const Request& request) {
+    std::optional<Response> got;
+    api.handle(request, [&](Response response) { got = std::move(response); });
+    EXPECT_TRUE(got);
+    return got.value_or(Response{0, ""});
+  }
+
+  template <typename T>
+  T& at(size_t offset) {
+    return *reinterpret_cast<T*>(static_cast<char*>(page.data()) + offset);
+  }
+
+  StatsLayout layout = StatsLayout::of(1, 1, 1, 4);
+  Descriptor fd = test::make_memfd(layout.bytes);
+  Mapping page{fd.get(), layout.bytes, PROT_READ | PROT_WRITE};
+  std::optional<Counters> counters;
+  Snapshot snapshot;
+  RouterConfig router;
+  std::string kernel_error;
+  std::vector<std::string> names{"a1", "g1", "d1"};
+  std::vector<Event> questions;
+  Api api{*this};
+};
+
+TEST_F(ViewTest, EveryWordShowsAndNoOther) {
+  for (const char* list : {"links", "paths", "circuits", "groups", "sessions", "ports", "workers", "destinations"}) {
+    EXPECT_TRUE(show(list)->is_array()) << list;
+  }
+  for (const char* one : {"health", "counters", "drops"}) EXPECT_TRUE(show(one)->is_object()) << one;
+  for (const char* no : {"", "link", "links/", "../etc"}) EXPECT_FALSE(show(no)) << no;
+}
+
+TEST_F(ViewTest, LinksJoinTheCounters) {
+  link().rtt_ns.set(1'234'567);
+  link().flaps.set(2);
+  link().heard_ns.set(kNow - 5);
+  const Json row = (*show("links"))[0];
+  EXPECT_EQ(row["link"], "a1-g1");
+  EXPECT_EQ(row["rtt_us"], 1234);
+  EXPECT_EQ(row["flaps"], 2);
+  EXPECT_EQ(row["heard_ago_ns"], 5);
+}
+
+TEST_F(ViewTest, MembersFindTheirStatistics) {
+  member(2 * kMaxMembers + 1).packets.set(77);
+  EXPECT_EQ((*show("circuits"))[0]["packets"], 77);
+  EXPECT_EQ((*show("groups"))[0]["members"][1]["packets"], 77);
+  EXPECT_EQ((*show("groups"))[0]["members"][0]["packets"], 0);
+  snapshot.circuits[0].group = GroupIndex{4};  // outside the page
+  EXPECT_FALSE((*show("circuits"))[0].contains("packets"));
+}
+
+TEST_F(ViewTest, CountersShowBothSidesOfTheEquation) {
+  worker().counters[to_underlying(Counter::received)].set(10);
+  worker().counters[to_underlying(Counter::transmitted)].set(6);
+  worker().drops[to_underlying(Drop::bad_tag)].set(3);
+  const Json all = *show("counters");
+  EXPECT_EQ(all["received"], 10);
+  EXPECT_EQ(all["drops"], 3);
+  EXPECT_EQ(all["accounting_in"], 10);
+  EXPECT_EQ(all["accounting_out"], 9);
+  EXPECT_EQ(all["under_way"], 1);
+  EXPECT_EQ(all["setups_sent"], 5);
+  EXPECT_EQ((*show("drops"))["bad_tag"], 3);
+  EXPECT_EQ(show("drops")->size(), kDropReasons);
+  EXPECT_EQ((*show("workers"))[0]["drops"], 3);
+  EXPECT_EQ((*show("workers"))[0]["core"], 3);
+}
+
+TEST_F(ViewTest, WithoutADataplaneTheRestIsShown) {
+  counters.reset();
+  EXPECT_EQ((*show("links"))[0]["link"], "a1-g1");
+  EXPECT_EQ((*show("ports"))[0]["port"], "p0");
+  EXPECT_EQ((*show("counters"))["setups_sent"], 5);
+  EXPECT_FALSE(show("counters")->contains("received"));
+  EXPECT_TRUE(show("workers")->empty());
+  EXPECT_EQ(faults(), std::vector<std::string>{"no dataplane: no socket"});
+}
+
+TEST_F(ViewTest, AWellNodeHasNoFault) {
+  EXPECT_EQ(faults(), std::vector<std::string>{});
+}
+
+TEST_F(ViewTest, EachFaultIsNamed) {
+  at<StatsHeader>(0).heartbeat_ns.set(kNow - kHangNs - 1);
+  worker().heartbeat_ns.set(kNow - kHangNs - 1);
+  at<StatsHeader>(0).buffers.set(1000);
+  at<StatsHeader>(0).buffers_free.set(49);
+  port().up.set(0);
+  snapshot.links[0].state = "handshaking";
+  snapshot.links[0].last_refusal = "another pre-shared key";
+  snapshot.groups[0].members[1].live = false;
+  snapshot.install.refused = snapshot.install.pending = 1;
+  kernel_error = "kernel: sky0: link up: Operation not permitted";
+  EXPECT_EQ(faults(),
+            (std::vector<std::string>{
+                "the dataplane's main core hangs", "worker 0 hangs", "less than 5 % of the packet buffers are free",
+                "port p0 (net_af_packet0,iface=veth0) has no carrier",
+                "link a1-g1 to g1 is without keys: another pre-shared key", "1 of 2 circuits to d1 live",
+                "the dataplane refused 1 messages, 1 rows wait", "kernel: sky0: link up: Operation not permitted"}));
+  snapshot.groups[0].members[0].live = false;
+  EXPECT_EQ(faults()[5], "no live circuit to d1");
+  snapshot.groups[0].state = "idle";
+  EXPECT_EQ(faults().size(), 7u);
+}
+
+TEST_F(ViewTest, ReadersReadAndNoMore) {
+  EXPECT_EQ(answer_to({"GET", "/v1/links", "", false}).status, 200u);
+  EXPECT_EQ(answer_to({"GET", "/v1/nothing", "", false}).status, 404u);
+  EXPECT_EQ(answer_to({"GET", "/", "", true}).status, 404u);
+  for (const char* method : {"POST", "PUT", "DELETE", "PATCH"}) {
+    EXPECT_EQ(answer_to({method, "/v1/ping", R"({"node": "d1"})", false}).status, 403u) << method;
+  }
+  EXPECT_EQ(answer_to({"DELETE", "/v1/links", "", true}).status, 405u);
+  EXPECT_EQ(answer_to({"POST", "/v1/links", R"({"node": "d1"})", true}).status, 404u);
+  EXPECT_TRUE(questions.empty());
+}
+
+TEST_F(ViewTest, QuestionsThatAreNone) {
+  for (const char* body :
+       {"", "{", "[]", "{}", R"({"node": 1})", R"({"node": "d1", "x": 1})", "{\"node\": \"\"}", "\"d1\"", "\xff\xfe"}) {
+    EXPECT_EQ(answer_to({"POST", "/v1/ping", body, true}).status, 400u) << body;
+  }
+  const Response unknown = answer_to({"POST", "/v1/trace", R"({"node": "d2"})", true});
+  EXPECT_EQ(unknown.status, 404u);
+  EXPECT_NE(unknown.body.find("did you mean"), std::string::npos) << unknown.body;
+  EXPECT_TRUE(questions.empty());
+}
+
+TEST_F(ViewTest, AQuestionIsAnsweredOnceWithItsToken) {
+  std::vector<Response> got;
+  const auto keep = [&](Response response) { got.push_back(std::move(response)); };
+  api.handle({"POST", "/v1/ping", R"({"node": "d1"})", true}, keep);
+  api.handle({"POST", "/v1/trace", R"({"node": "g1"})", true}, keep);
+  ASSERT_EQ(questions.size(), 2u);
+  EXPECT_EQ(std::get<TraceRequest>(questions[1]).node, "g1");
+  const uint64_t token = std::get<PingRequest>(questions[0]).token;
+  api.answer({token + 100, "", {}});
+  EXPECT_TRUE(got.empty());
+  api.answer({token, "", {{"ab12", {{"d1", "g1-d1", 2'500'000}, {"x1", "", -1}}}}});
+  api.answer({token, "", {}});
+  ASSERT_EQ(got.size(), 1u);
+  const Json body = Json::parse(got[0].body);
+  EXPECT_EQ(body["circuits"][0]["circuit"], "ab12");
+  EXPECT_EQ(body["circuits"][0]["hops"][0]["delay_us"], 2500);
+  EXPECT_TRUE(body["circuits"][0]["hops"][1]["delay_us"].is_null());
+  api.answer({std::get<TraceRequest>(questions[1]).token, "no circuit", {}});
+  EXPECT_EQ(got.at(1).status, 504u);
+}
+
+TEST_F(ViewTest, OpenQuestionsAreBounded) {
+  for (size_t i = 0; i < Api::kMostQuestions; ++i) {
+    api.handle({"POST", "/v1/ping", R"({"node": "d1"})", true}, [](Response) {});
+  }
+  EXPECT_EQ(answer_to({"POST", "/v1/ping", R"({"node": "d1"})", true}).status, 503u);
+}
+
+}  // namespace
+}  // namespace sky::controlplane

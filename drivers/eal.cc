@@ -34,7 +34,8 @@ ssize_t write_log(void*, const char* text, size_t size) {
 }
 
 void redirect_log() {
-  static FILE* stream = fopencookie(nullptr, "w", {.write = write_log});
+  static FILE* stream =
+      fopencookie(nullptr, "w", {.read = nullptr, .write = write_log, .seek = nullptr, .close = nullptr});
   if (stream != nullptr) {
     setvbuf(stream, nullptr, _IOLBF, 512);
     rte_openlog_stream(stream);

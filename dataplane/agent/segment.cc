@@ -195,7 +195,8 @@ void Endpoint::accept_next(uint64_t now_ns) {
 
 /// True when the peer became the owner.
 bool Endpoint::greet() {
-  AttachRequest request{.magic = 0};
+  AttachRequest request;
+  request.magic = 0;
   const ssize_t size = recv(peer_, &request, sizeof(request), MSG_DONTWAIT);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   AttachStatus status = AttachStatus::ok;
@@ -213,7 +214,8 @@ bool Endpoint::greet() {
 
 /// Answers the peer; with `ok` the attachment is made and its descriptors go along.
 Result<> Endpoint::hand_over(AttachStatus status) {
-  AttachReply reply{.status = status};
+  AttachReply reply;
+  reply.status = status;
   iovec part{.iov_base = &reply, .iov_len = sizeof(reply)};
   msghdr message{};
   message.msg_iov = &part;

@@ -1,0 +1,289 @@
+#include "dataplane/process.h"
+
+#include <poll.h>
+#include <rte_mempool.h>
+#include <sodium.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+
+#include "dataplane/base/log.h"
+#include "dataplane/crypto/mb_engine.h"
+#include "dataplane/memory.h"
+#include "drivers/eal.h"
+
+namespace sky::dataplane {
+namespace {
+
+constexpr uint64_t kTickNs = 50'000'000;      ///< keys and housekeeping of an idle router
+constexpr uint64_t kBriskTickNs = 1'000'000;  ///< while a batch's keys and deletes pass their graces
+constexpr uint64_t kBriskNs = 1'000'000'000;
+constexpr uint64_t kHouseNs = 200'000'000;
+constexpr uint64_t kWorkerStuckNs = 1'000'000'000;
+
+uint64_t monotonic_ns() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+KeyPolicy key_policy(const RekeyConfig& rekey, size_t workers) {
+  KeyPolicy policy = KeyPolicy::of_age(rekey.time_ns, static_cast<unsigned>(workers));
+  policy.step_bytes = rekey.bytes;
+  policy.headless_ns = rekey.headless_hold_ns;
+  return policy;
+}
+
+/// What a port's links use; the usual one where it has no link.
+std::vector<uint16_t> ether_types(const RouterConfig& config) {
+  std::vector<uint16_t> types(config.ports.size(), kDefaultEtherType);
+  for (const sky::LinkConfig& link : config.links) types[to_underlying(link.port)] = link.ethertype;
+  return types;
+}
+
+struct Launch {
+  Worker* worker;
+  const std::atomic<bool>* stop;
+};
+
+int run_worker(void* argument) {
+  const std::unique_ptr<Launch> launch(static_cast<Launch*>(argument));
+  launch->worker->run(*launch->stop);
+  return 0;
+}
+
+}  // namespace
+
+Result<Eal> Eal::start(const RouterConfig& config, uint64_t memory_bytes) {
+  std::error_code error;
+  std::filesystem::create_directories(config.runtime, error);
+  std::filesystem::permissions(config.runtime, std::filesystem::perms::owner_all, error);
+  if (error) return fail("runtime directory {}: {}", config.runtime, error.message());
+  drivers::EalConfig eal{.main_core = config.dataplane.main_core,
+                         .workers = config.dataplane.workers,
+                         .hugepages = config.dataplane.hugepages,
+                         .memory_bytes = memory_bytes,
+                         .devices = {},
+                         .scratch = config.runtime};
+  for (const sky::PortConfig& port : config.ports) eal.devices.push_back(port.device);
+  if (auto started = drivers::start_eal(eal); !started) return std::unexpected(started.error());
+  return Eal(true);
+}
+
+Eal::~Eal() {
+  if (started_) drivers::stop_eal();
+}
+
+Process::Process(Eal eal, SharedPages counters, Stats stats, drivers::Waiter waiter)
+    : eal_(std::move(eal)), counters_(std::move(counters)), stats_(stats), waiter_(std::move(waiter)) {}
+
+Result<std::unique_ptr<Process>> Process::start(const RouterConfig& config) {
+  if (config.ports.empty()) return fail("{}: found no ports, wanted at least one", config.file);
+  const MemoryNeed need = memory_need(config);
+  if (auto fits = check_memory(need, config.dataplane.hugepages); !fits) return std::unexpected(fits.error());
+  // Before the EAL, whose threads inherit it: sleeps of 100 us end 50 us late by default.
+  drivers::set_timer_slack(1'000);
+  auto eal = Eal::start(config, need.eal_bytes());
+  if (!eal) return std::unexpected(eal.error());
+
+  const SizesConfig& sizes = config.dataplane.sizes;
+  const auto workers = static_cast<uint32_t>(config.dataplane.workers.size());
+  const auto ports = static_cast<uint32_t>(config.ports.size());
+  const StatsLayout layout = StatsLayout::of(workers, ports, sizes.links, sizes.groups);
+  auto counters = SharedPages::create("skyedge-counters", layout.bytes, true);
+  if (!counters) return std::unexpected(counters.error());
+  auto waiter = drivers::Waiter::create();
+  if (!waiter) return std::unexpected(waiter.error());
+  const Stats stats(counters->data(), layout);
+  std::unique_ptr<Process> process(new Process(std::move(*eal), std::move(*counters), stats, std::move(*waiter)));
+  randombytes_buf(&process->boot_id_, sizeof(process->boot_id_));
+  StatsHeader& header = stats.header();
+  header.magic = kStatsMagic;
+  header.abi_version = kAbiVersion;
+  header.counters = kCounters;
+  header.drop_reasons = kDropReasons;
+  header.workers = workers;
+  header.ports = ports;
+  header.links = sizes.links;
+  header.groups = sizes.groups;
+  header.boot_id = process->boot_id_;
+  header.started_ns.set(monotonic_ns());
+
+  for (auto step : {&Process::open_ports, &Process::make_tables, &Process::make_workers, &Process::start_agent}) {
+    if (auto done = (process.get()->*step)(config); !done) return std::unexpected(done.error());
+  }
+  if (auto launched = process->launch(); !launched) return std::unexpected(launched.error());
+  return process;
+}
+
+Result<> Process::open_ports(const RouterConfig& config) {
+  for (const sky::PortConfig& port : config.ports) {
+    auto opened = drivers::Port::open({.name = port.name,
+                                       .device = port.device,
+                                       .mtu = port.mtu,
+                                       .queues = static_cast<uint16_t>(config.dataplane.workers.size())});
+    if (!opened) return std::unexpected(opened.error());
+    ports_.push_back(std::move(*opened));
+  }
+  auto tun = drivers::Tun::open(config.tun);
+  if (!tun) return std::unexpected(tun.error());
+  tun_ = std::move(*tun);
+  return {};
+}
+
+Result<> Process::make_tables(const RouterConfig& config) {
+  const SizesConfig& sizes = config.dataplane.sizes;
+  const size_t workers = config.dataplane.workers.size();
+  auto engine = MbEngine::create();
+  if (!engine) return std::unexpected(engine.error());
+  keys_ = std::move(*engine);
+  auto map = DestinationMap::create("destinations", {.prefixes = sizes.prefixes, .groups = sizes.groups});
+  if (!map) return std::unexpected(map.error());
+  TablesConfig tables{.capacities = {.ports = static_cast<uint32_t>(config.ports.size()),
+                                     .links = sizes.links,
+                                     .sessions = sizes.sessions,
+                                     .rules = sizes.rules,
+                                     .groups = sizes.groups,
+                                     .destinations = sizes.prefixes},
+                      .workers = static_cast<unsigned>(workers),
+                      .link_keys = key_policy(config.rekey, workers),
+                      .session_keys = key_policy(config.rekey, workers),
+                      .port_macs = {}};
+  for (const auto& port : ports_) tables.port_macs.push_back(port->mac());
+  quiescence_ = std::make_unique<Quiescence>(static_cast<unsigned>(workers));
+  tables_ = std::make_unique<Tables>(std::move(tables), *quiescence_, *keys_, stats_, std::move(*map));
+  return {};
+}
+
+Result<> Process::make_workers(const RouterConfig& config) {
+  const auto wake_main = drivers::make_event();
+  if (!wake_main) return std::unexpected(wake_main.error());
+  wake_main_ = *wake_main;
+  if (auto added = waiter_.add(wake_main_); !added) return added;
+  std::vector<drivers::Port*> ports;
+  for (const auto& port : ports_) ports.push_back(port.get());
+  for (unsigned number = 0; number < config.dataplane.workers.size(); ++number) {
+    auto channel = std::make_unique<WorkerChannel>();
+    const auto wake_worker = drivers::make_event();
+    if (!wake_worker) return std::unexpected(wake_worker.error());
+    channel->wake_worker = *wake_worker;
+    channel->wake_main = wake_main_;
+    auto engine = MbEngine::create();
+    if (!engine) return std::unexpected(engine.error());
+    auto worker = Worker::create({.number = number,
+                                  .adaptive = config.dataplane.idle == Idle::adaptive,
+                                  .ports = ports,
+                                  .ether_types = ether_types(config),
+                                  .tun = number == 0 ? tun_.get() : nullptr},
+                                 *tables_, *quiescence_, std::move(*engine), *channel);
+    if (!worker) return std::unexpected(worker.error());
+    channel_pointers_.push_back(channel.get());
+    channels_.push_back(std::move(channel));
+    workers_.push_back(std::move(*worker));
+  }
+  return {};
+}
+
+Result<> Process::start_agent(const RouterConfig& config) {
+  auto endpoint = Endpoint::open(config.dataplane_socket, boot_id_, counters_);
+  if (!endpoint) return std::unexpected(endpoint.error());
+  endpoint_ = std::move(*endpoint);
+  dead_routes_ = std::make_unique<DeadRoutes>(
+      tables_->rules, DeadRoutes::Hooks{.usable =
+                                            [this](LinkIndex link) {
+                                              const Link* found = tables_->links.find(to_underlying(link));
+                                              return found != nullptr && found->usable();
+                                            },
+                                        .send = [this](const ControlPacket& packet) { return agent_->lower(packet); },
+                                        .circuit_died = [this](RouteId consume) { circuit_died(consume); }});
+  agent_ = std::make_unique<Agent>(
+      *endpoint_, boot_id_, stats_, *tables_, *tables_, *tables_, channel_pointers_,
+      Agent::Hooks{.link_state =
+                       [this](const LinkStateEvent& event) {
+                         if (event.up == 0) dead_routes_->link_down(event.link);
+                       },
+                   .dead_routes = [this](const ControlPacket& packet) { dead_routes_->received(packet); }});
+  return waiter_.add(endpoint_->descriptor());
+}
+
+Result<> Process::launch() {
+  for (unsigned number = 0; number < workers_.size(); ++number) {
+    auto argument = std::make_unique<Launch>(workers_[number].get(), &stop_workers_);
+    if (auto launched = drivers::launch_worker(number, run_worker, argument.get()); !launched) return launched;
+    static_cast<void>(argument.release());
+  }
+  return {};
+}
+
+Process::~Process() {
+  stop_workers_.store(true);
+  for (const auto& channel : channels_) drivers::signal_event(channel->wake_worker);
+  drivers::join_workers();
+  workers_.clear();
+  for (const auto& channel : channels_) close(channel->wake_worker);
+  if (wake_main_ >= 0) close(wake_main_);
+}
+
+void Process::run(int stop_descriptor) {
+  if (auto added = waiter_.add(stop_descriptor); !added) return log_error("{}", added.error().message);
+  sd_notify(0, "READY=1");
+  log_info("forwarding: {} ports, {} workers", ports_.size(), workers_.size());
+  pollfd stop{.fd = stop_descriptor, .events = POLLIN, .revents = 0};
+  while (poll(&stop, 1, 0) == 0) {
+    drivers::clear_event(wake_main_);
+    const uint64_t sleep_ns = turn(monotonic_ns());
+    if (sleep_ns > 0) waiter_.wait(sleep_ns);
+  }
+  sd_notify(0, "STOPPING=1");
+}
+
+uint64_t Process::turn(uint64_t now_ns) {
+  tables_->begin_turn(now_ns);
+  agent_->turn(now_ns);
+  const bool more = dead_routes_->turn();
+  tables_->end_turn(events_);
+  agent_->report(events_);
+  if (const uint64_t batches = stats_.header().batches.get(); batches != batches_seen_) {
+    batches_seen_ = batches;
+    brisk_until_ns_ = now_ns + kBriskNs;
+  }
+  if (now_ns >= next_house_ns_) keep_house(now_ns);
+  const uint64_t tick_ns = more || now_ns < brisk_until_ns_ ? kBriskTickNs : kTickNs;
+  return std::min(agent_->patience_ns(), tick_ns);
+}
+
+void Process::keep_house(uint64_t now_ns) {
+  next_house_ns_ = now_ns + kHouseNs;
+  uint64_t buffers = 0;
+  uint64_t buffers_free = 0;
+  for (uint16_t index = 0; index < ports_.size(); ++index) {
+    const drivers::Port& port = *ports_[index];
+    stats_.port(PortIndex{index}).up.set(port.link_up() ? 1 : 0);
+    buffers += port.pool()->size;
+    buffers_free += rte_mempool_avail_count(port.pool());
+  }
+  stats_.header().buffers.set(buffers);
+  stats_.header().buffers_free.set(buffers_free);
+  // A worker that hangs makes systemd restart all (WatchdogSec= in the unit).
+  bool alive = true;
+  for (unsigned number = 0; number < workers_.size(); ++number) {
+    alive = alive && stats_.worker(number).heartbeat_ns.get() + kWorkerStuckNs > now_ns;
+  }
+  if (alive) sd_notify(0, "WATCHDOG=1");
+}
+
+/// A far link died: the circuit's group moves to another member until its probes are answered again.
+void Process::circuit_died(RouteId consume) {
+  const auto ending = tables_->member_ending_at(consume);
+  if (!ending) return;
+  MemberLife& life = ending->first->lives[ending->second];
+  life.answered.store(0, std::memory_order_relaxed);
+  if (!life.live.exchange(false, std::memory_order_relaxed)) return;
+  events_.push_back(InstallMessage::of(
+      MemberStateEvent{.slot = ending->second, .live = 0, .group = ending->first->index, .rtt_us = 0}));
+}
+
+}  // namespace sky::dataplane

@@ -1,0 +1,161 @@
+// Circuits at a node that a SETUP comes to: transit and egress.
+#include <algorithm>
+
+#include "controlplane/core/circuits.h"
+
+namespace sky::controlplane {
+namespace {
+
+/// How long a circuit that is not up yet has its place here: the ingress asks for about 8 s.
+constexpr uint64_t kSetupTime_ns = 10 * kSecondNs;
+
+}  // namespace
+
+void Circuits::refuse(LinkIndex link, const Setup& setup, CircuitReason reason, std::string text) {
+  say(link, SetupRefused{.reason = reason, .hop = setup.hop, .circuit = setup.circuit, .text = std::move(text)});
+}
+
+void Circuits::on_setup(LinkIndex from, Setup& setup) {
+  const OwnLink& link = context_.network.link(from);
+  const SetupOrigin origin{.self = context_.network.address(), .neighbour = link.peer, .link = link.id};
+  if (std::string wrong = misplaced(setup, origin); !wrong.empty()) {
+    return refuse(from, setup, CircuitReason::malformed, std::move(wrong));
+  }
+  Circuit* circuit = get(setup.circuit);
+  if (circuit != nullptr && !circuit->fits(setup, from)) return refuse(from, setup, CircuitReason::conflict);
+  if (circuit == nullptr) {
+    const auto made = make(from, setup);
+    if (!made) return refuse(from, setup, made.error());
+    circuit = *made;
+  }
+  take_over(*circuit, setup);
+  if (circuit->role == CircuitRole::transit) {
+    pass_on(*circuit, setup);
+  } else {
+    take_in(*circuit, setup);
+  }
+}
+
+std::expected<Circuit*, CircuitReason> Circuits::make(LinkIndex from, const Setup& setup) {
+  Circuit circuit{.id = setup.circuit,
+                  .role = setup.hop + 1u == setup.path.size() ? CircuitRole::egress : CircuitRole::transit,
+                  .state = CircuitState::asking,
+                  .made_ns = context_.now,
+                  .expires_ns = context_.now + kSetupTime_ns};
+  circuit.up.link = from;
+  if (const CircuitReason reason = admission_.admit(from, context_.now); reason != CircuitReason::none) {
+    return std::unexpected(reason);
+  }
+  CircuitReason reason =
+      circuit.role == CircuitRole::transit ? make_transit(circuit, setup) : make_egress(circuit, setup);
+  if (reason == CircuitReason::none) {
+    const auto up = context_.routes.allocate(context_.now);
+    const auto down = circuit.role == CircuitRole::transit && up ? context_.routes.allocate(context_.now) : RouteId{0};
+    circuit.up.mine = up.value_or(RouteId{0});
+    circuit.down.mine = down.value_or(RouteId{0});
+    if (up && down) return &insert(std::move(circuit));
+    context_.routes.release(circuit.up.mine, context_.now);
+    reason = CircuitReason::full;
+    if (circuit.role == CircuitRole::egress) {
+      sessions_.free_streams(circuit.peer, circuit.send_stream, circuit.receive_stream);
+      sessions_.release(circuit.peer);
+    }
+  }
+  admission_.remove(from);
+  return std::unexpected(reason);
+}
+
+CircuitReason Circuits::make_transit(Circuit& circuit, const Setup& setup) const {
+  const PathNode& next = setup.path[setup.hop + 1u];
+  const auto link = context_.network.own_link(next.link);
+  if (!link || context_.network.link(*link).peer != next.address || *link == circuit.up.link) {
+    return CircuitReason::not_here;
+  }
+  if (!links_.usable(*link)) return CircuitReason::link_down;
+  circuit.down.link = *link;
+  return CircuitReason::none;
+}
+
+CircuitReason Circuits::make_egress(Circuit& circuit, const Setup& setup) {
+  const Ipv6Address& peer = setup.path.front().address;
+  if (!context_.network.find_node(peer)) return CircuitReason::unknown_peer;
+  const bool lower_half = peer < context_.network.address();
+  for (const uint16_t stream : {setup.stream_to_egress, setup.stream_to_ingress}) {
+    if ((stream < kStreams / 2) != lower_half) return CircuitReason::conflict;
+  }
+  if (!sessions_.acquire(peer)) return CircuitReason::full;
+  if (!sessions_.claim_streams(peer, setup.stream_to_ingress, setup.stream_to_egress)) {
+    sessions_.release(peer);
+    return CircuitReason::conflict;
+  }
+  circuit.peer = peer;
+  circuit.send_stream = setup.stream_to_ingress;
+  circuit.receive_stream = setup.stream_to_egress;
+  return CircuitReason::none;
+}
+
+/// What a SETUP says anew each time.
+void Circuits::take_over(Circuit& circuit, const Setup& setup) {
+  const bool other_route = circuit.up.theirs != setup.return_route;
+  circuit.path = setup.path;
+  circuit.path_hash = hash_of(setup.path);
+  circuit.hop = setup.hop;
+  circuit.up.theirs = setup.return_route;
+  circuit.queue_class = setup.queue_class;
+  circuit.hop_limit = setup.hop_limit;
+  circuit.standby = setup.standby;
+  circuit.life_s = setup.life_s;
+  circuit.mtu = std::min(setup.mtu, link_mtu(circuit.up.link));
+  circuit.reply_due = true;
+  if (circuit.role == CircuitRole::transit && circuit.ruled && other_route) put_rules(circuit);
+  schedule(circuit);
+}
+
+void Circuits::pass_on(Circuit& circuit, Setup& setup) {
+  if (!links_.usable(circuit.down.link)) {
+    refuse(circuit.up.link, setup, CircuitReason::link_down);
+    circuit.reply_due = false;
+    return;
+  }
+  circuit.mtu = std::min(circuit.mtu, link_mtu(circuit.down.link));
+  circuit.blob.clear();
+  setup.hop++;
+  setup.return_route = circuit.down.mine;
+  setup.mtu = circuit.mtu;
+  say(circuit.down.link, setup);
+}
+
+void Circuits::take_in(Circuit& circuit, const Setup& setup) {
+  const CircuitReason reason = sessions_.on_setup_blob(circuit.peer, setup.blob, circuit.up.link);
+  if (reason != CircuitReason::none) {
+    refuse(circuit.up.link, setup, reason);
+    circuit.reply_due = false;
+    if (circuit.state == CircuitState::asking) remove(circuit.id);
+    return;
+  }
+  circuit.blob = setup.blob;
+  if (circuit.state == CircuitState::asking) circuit.state = CircuitState::installing;
+  put_rules(circuit);
+  if (circuit.group) {
+    ends_->rejoin(circuit);
+  } else {
+    ends_->join(circuit);
+  }
+  context_.planner.notify(CircuitInstalled{circuit.id});
+}
+
+void Circuits::answer(Circuit& circuit) {
+  circuit.reply_due = false;
+  SetupReply reply{
+      .hop = circuit.hop, .circuit = circuit.id, .forward_route = circuit.up.mine, .mtu = circuit.mtu, .blob = {}};
+  if (circuit.role == CircuitRole::transit) {
+    reply.blob = std::exchange(circuit.blob, {});
+  } else if (!circuit.blob.empty()) {
+    reply.blob = sessions_.blob_for_reply(circuit.peer, circuit.blob);
+    if (reply.blob.empty()) return;  // a later initiation took its place: the ingress asks with that one
+    circuit.blob.clear();
+  }
+  say(circuit.up.link, reply);
+}
+
+}  // namespace sky::controlplane

@@ -1,0 +1,30 @@
+// What the parts of the core share: configuration, the network, the tables they install into, and the time of the event
+// that is being handled.
+#pragma once
+
+#include "controlplane/core/network.h"
+#include "controlplane/core/outbox.h"
+#include "controlplane/core/random.h"
+#include "controlplane/install/planner.h"
+#include "controlplane/install/route_ids.h"
+
+namespace sky::controlplane {
+
+struct Context {
+  RouterConfig config;
+  Network network;
+  std::shared_ptr<PathSource> paths;
+  Random& random;
+  Planner planner;
+  RouteIds routes;
+  Outbox out;
+  TimeNs now = 0;
+  uint64_t boot_id = 0;  ///< of the dataplane
+
+  template <typename... Args>
+  void log(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {
+    out.log(level, now, format, std::forward<Args>(args)...);
+  }
+};
+
+}  // namespace sky::controlplane

@@ -1,0 +1,62 @@
+// Whether a SETUP may become a circuit here: does its path fit the way it came, and is there room for it. What a
+// neighbour may have is counted by the link it came by, which is authenticated; nothing in the message can change that.
+// Refreshes are not counted against the ration of new circuits: a flood of these never keeps a neighbour from
+// refreshing.
+#pragma once
+
+#include <vector>
+
+#include "controlplane/session/ration.h"
+#include "controlplane/signalling/circuit.h"
+
+namespace sky::controlplane {
+
+/// What this node knows of the way a SETUP came.
+struct SetupOrigin {
+  Ipv6Address self;
+  Ipv6Address neighbour;
+  LinkId link;
+};
+
+/// What is wrong with its place, for the one who sent it; empty when nothing is.
+std::string misplaced(const Setup& setup, const SetupOrigin& origin);
+
+struct AdmissionLimits {
+  size_t most_circuits;                              ///< in sum
+  size_t most_of_neighbour;                          ///< set up by one neighbour
+  Rate setups{.per_second = 500, .burst = 1000};     ///< new ones, of one neighbour
+  Rate signals{.per_second = 5000, .burst = 10000};  ///< messages of any kind, of one neighbour
+
+  static AdmissionLimits of(uint32_t rules) {
+    return {.most_circuits = rules / 2, .most_of_neighbour = std::max<size_t>(16, rules / 4)};
+  }
+};
+
+class Admission {
+ public:
+  Admission(size_t links, const AdmissionLimits& limits);
+
+  /// False: more messages than this neighbour's ration; drop unread.
+  bool take_signal(LinkIndex from, TimeNs now);
+  /// `none`, and it is counted; or why not.
+  CircuitReason admit(LinkIndex from, TimeNs now);
+  /// One that this node itself begins.
+  bool has_room() const { return circuits_ < limits_.most_circuits; }
+  /// Counts one that stands already or is this node's own (`from` is kNoLink).
+  void add(LinkIndex from);
+  void remove(LinkIndex from);
+
+  size_t circuits() const { return circuits_; }
+
+ private:
+  struct Neighbour {
+    size_t circuits = 0;
+    Ration setups;
+    Ration signals;
+  };
+  AdmissionLimits limits_;
+  size_t circuits_ = 0;
+  std::vector<Neighbour> neighbours_;  ///< by LinkIndex
+};
+
+}  // namespace sky::controlplane

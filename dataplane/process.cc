@@ -150,7 +150,7 @@ Result<> Process::make_tables(const RouterConfig& config) {
                                      .destinations = sizes.prefixes},
                       .workers = static_cast<unsigned>(workers),
                       .link_keys = key_policy(config.rekey, workers),
-                      .session_keys = key_policy(config.rekey, workers),
+                      .session_keys = key_policy(config.rekey, workers * kMaxMembers),  // a stream per member
                       .port_macs = {}};
   for (const auto& port : ports_) tables.port_macs.push_back(port->mac());
   quiescence_ = std::make_unique<Quiescence>(static_cast<unsigned>(workers));

@@ -16,12 +16,24 @@ class Forward : public Crossroads {
     header.class_ecn = class_ecn;
     return left.seal(header, packet);
   }
+  std::vector<Bytes> pass_one() { return node.exchange(0, {seal(packet(17, kRoute, pattern(50)))}); }
+  /// The peer says that it hears nothing: the link is down after the node's next ping is due.
+  void take_down(LinkPeer& peer) {
+    for (LinkPeer* other : {&left, &right, &spare}) {
+      node.port(port_of(*other)).push(other->ping(other != &peer, 1'000'000));
+    }
+    node.pass(1'000'000'000);
+    node.turn();
+    for (LinkPeer* other : {&left, &right, &spare}) node.port(port_of(*other)).pop_all();
+    ASSERT_FALSE(node.tables->links.find(peer.link)->usable());
+    node.change();
+  }
 };
 
 constexpr Change kForwarded{.received = 1, .transmitted = 1};
 
 TEST_F(Forward, SwapsTheRouteIdAndLeavesTheRest) {
-  for (const unsigned type : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 10u, 17u, 18u, 23u, 100u, 255u}) {
+  for (const unsigned type : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 17u, 18u, 23u, 64u, 65u, 255u}) {
     const Bytes payload = pattern(100, type);
     const auto out = only(node.exchange(0, {seal(packet(type, kRoute, payload))}), right);
     EXPECT_EQ(packet(type, kNext, payload), out.inside);
@@ -36,9 +48,106 @@ TEST_F(Forward, EveryLengthExactlyAndPaddedWithZeros) {
     const Bytes payload = pattern(size);
     Bytes expected = packet(17, kNext, payload);
     expected.resize(std::max<size_t>(expected.size(), 14));
-    ASSERT_EQ(expected, only(node.exchange(0, {seal(packet(17, kRoute, payload))}), right).inside) << size;
+    const auto frames = node.exchange(0, {seal(packet(17, kRoute, payload))});
+    ASSERT_EQ(expected, only(frames, right).inside) << size;
+    ASSERT_EQ(14 + 32 + expected.size(), frames[0].size());
     ASSERT_EQ(kForwarded, node.change()) << size;
   }
+}
+
+TEST_F(Forward, ABurstKeepsItsOrderAndItsCountersRise) {
+  std::vector<Bytes> frames;
+  for (uint8_t i = 0; i < 64; ++i) frames.push_back(seal(packet(17, kRoute, Bytes(1, i))));
+  const auto out = node.exchange(0, frames);
+  ASSERT_EQ(64u, out.size());
+  for (uint8_t i = 0; i < 64; ++i) {
+    const auto frame = right.open(out[i]);
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(Bytes(1, i), frame->payload());
+    EXPECT_EQ(i + 1u, frame->header.lane_counter);  // 0 was the liveness ping
+  }
+}
+
+TEST_F(Forward, TheHopLimitAtItsEdge) {
+  EXPECT_EQ(1, only(node.exchange(0, {seal(packet(17, kRoute), 2)}), right).header.hop_limit);
+  EXPECT_EQ(254, only(node.exchange(0, {seal(packet(17, kRoute), 255)}), right).header.hop_limit);
+  EXPECT_EQ((Change{.received = 2, .transmitted = 2}), node.change());
+}
+
+TEST_F(Forward, BackThroughTheLinkItCameBy) {
+  node.install({message(forward_put(kRoute + 1, left.link, left.link, kNext))});
+  EXPECT_EQ(kNext, only(send(left, packet(17, kRoute + 1)), left).route());
+}
+
+TEST_F(Forward, TooBigForTheNextLink) {
+  LinkMessage narrow = link_put(right, 1);
+  narrow.mtu = 576;
+  node.install({message(narrow)});
+  EXPECT_EQ(1u, node.exchange(0, {seal(packet(17, kRoute, pattern(576 - 39)))}).size());
+  EXPECT_EQ(kForwarded, node.change());
+  EXPECT_EQ(0u, node.exchange(0, {seal(packet(17, kRoute, pattern(577 - 39)))}).size());
+  EXPECT_EQ((Change{.received = 1, .too_big = 1}), node.change());
+}
+
+TEST_F(Forward, TheAlternateTakesOverAndGivesBack) {
+  RuleMessage rule = forward_put(kRoute, left.link, right.link, kNext, 0x62);
+  rule.rule.alternate_link = LinkIndex{spare.link};
+  rule.rule.alternate_route = RouteId{0x33333333};
+  node.install({message(rule)});
+  EXPECT_EQ(kNext, only(pass_one(), right).route());
+  take_down(right);
+  EXPECT_EQ(0x33333333u, only(pass_one(), spare).route());
+  EXPECT_EQ(kForwarded, node.change());
+  take_down(spare);
+  EXPECT_TRUE(pass_one().empty());
+  EXPECT_EQ((Change{.received = 1, .link_down = 1}), node.change());
+}
+
+TEST_F(Forward, WithoutAlternateADownLinkIsTheEnd) {
+  take_down(right);
+  EXPECT_TRUE(pass_one().empty());
+  EXPECT_EQ((Change{.received = 1, .link_down = 1}), node.change());
+}
+
+TEST_F(Forward, NoKeyToSealWith) {
+  LinkPeer deaf{4, 104, 14};
+  deaf.node_mac = node.port(2).port().mac();
+  const auto installs = link_installs(deaf, 2);
+  node.install({installs[0], installs[1], message(forward_put(kRoute + 1, left.link, deaf.link, kNext))});
+  bring_up(node, {{&deaf, 2}});
+  node.change();
+  EXPECT_TRUE(send(left, packet(17, kRoute + 1)).empty());
+  EXPECT_EQ((Change{.received = 1, .no_send_key = 1}), node.change());
+}
+
+// --- queues and ports
+
+TEST_F(Forward, QueuesLeaveInStrictOrder) {
+  node.install({message(forward_put(kRoute + 1, left.link, right.link, 1, 2)),
+                message(forward_put(kRoute + 2, left.link, right.link, 2, 1)),
+                message(forward_put(kRoute + 3, left.link, right.link, 3, 0))});
+  std::vector<Bytes> frames;
+  for (unsigned i = 0; i < 30; ++i) frames.push_back(left.seal(packet(17, kRoute + 1 + i % 3)));
+  std::vector<uint32_t> routes, wanted;
+  for (const Bytes& frame : node.exchange(0, frames)) routes.push_back(right.open(frame).value().route());
+  for (const uint32_t route : {3, 2, 1}) wanted.insert(wanted.end(), 10, route);
+  EXPECT_EQ(wanted, routes);
+}
+
+class FullPort : public Crossroads {
+ protected:
+  FullPort() : Crossroads({.ring_frames = 64}) {}
+};
+
+TEST_F(FullPort, WhatThePortDoesNotTakeIsDroppedByName) {
+  node.install({message(forward_put(kRoute, left.link, right.link, kNext))});
+  for (int burst = 0; burst < 2; ++burst) {
+    for (int i = 0; i < 50; ++i) node.port(0).push(left.seal(packet(17, kRoute)));
+    node.worker_turn();
+  }
+  EXPECT_EQ((Change{.received = 100, .transmitted = 63, .port_full = 37}), node.change());
+  EXPECT_EQ(37u, node.tables->stats.port(PortIndex{1}).full.get());
+  EXPECT_EQ(63u, node.port(1).pop_all().size());
 }
 
 }  // namespace

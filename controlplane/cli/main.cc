@@ -1,0 +1,194 @@
+// skyctl: what an operator types. Files are read here, everything else is asked of the control plane's API.
+// Exit codes: 0 fine, 1 no answer or unhealthy, 2 error.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "controlplane/cli/client.h"
+#include "controlplane/cli/dot.h"
+#include "controlplane/cli/show.h"
+#include "controlplane/cli/table.h"
+#include "controlplane/topology/check.h"
+#include "controlplane/topology/reader.h"
+#include "dataplane/base/key_file.h"
+#include "dataplane/base/key_text.h"
+
+namespace {
+
+using namespace sky::controlplane;
+
+constexpr int kFine = 0, kNoAnswer = 1, kWrong = 2;
+
+struct Options {
+  std::string socket = "/run/skyedge/api.sock";
+  std::string output = "table";
+  std::string word;  ///< the command's own: a file, a table's name, a node
+  std::vector<std::string> files;
+  bool is_template = false;
+  unsigned count = 1;
+};
+
+void print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+}
+
+int complain(const std::string& text, int code) {
+  fmt::print(stderr, "skyctl: {}\n", text);
+  return code;
+}
+
+/// No answer (of the process, or of the network in its words) is 1; a question that was wrong is 2.
+int complain(const Reply& reply) {
+  const bool is_silence = reply.status == 0 || reply.status >= 500;
+  return complain(reply.error, is_silence ? kNoAnswer : kWrong);
+}
+
+int keygen(const Options& options) {
+  auto key = sky::generate_secret_key();
+  if (!key) return complain(key.error().message, kWrong);
+  if (auto written = sky::write_secret_key(options.word, *key); !written) {
+    return complain(written.error().message, kWrong);
+  }
+  print(sky::format_key(sky::public_key_of(*key)) + "\n");
+  return kFine;
+}
+
+int check(const Options& options) {
+  const auto errors = check_files(options.files, {.is_template = options.is_template});
+  if (!errors.empty()) {
+    fmt::print(stderr, "{}", sky::to_string(errors));
+    return kWrong;
+  }
+  for (const std::string& file : options.files) print(file + ": fine\n");
+  return kFine;
+}
+
+int topology(const Options& options) {
+  const auto read = read_topology(options.word, {.keys_required = false});
+  if (!read) {
+    fmt::print(stderr, "{}", sky::to_string(read.error()));
+    return kWrong;
+  }
+  print(dot_of(*read));
+  return kFine;
+}
+
+int show(const Options& options) {
+  const Reply reply = ApiClient(options.socket).get("/v1/" + options.word);
+  if (!reply.error.empty()) return complain(reply);
+  print(options.output == "json" ? reply.body.dump(2) + "\n" : show_text(options.word, reply.body));
+  return kFine;
+}
+
+int health(const Options& options) {
+  const Reply reply = ApiClient(options.socket).get("/v1/health");
+  if (!reply.error.empty()) return complain(reply);
+  print(options.output == "json" ? reply.body.dump(2) + "\n" : health_text(reply.body));
+  return reply.body.value("status", Json()) == "ok" ? kFine : kNoAnswer;
+}
+
+/// The round trip to each traced circuit's last hop; null where it did not answer.
+std::vector<Json> far_ends(const Json& body) {
+  std::vector<Json> delays;
+  for (const Json& circuit : body.value("circuits", Json::array())) {
+    const Json hops = circuit.value("hops", Json::array());
+    delays.push_back(hops.empty() ? Json() : hops.back().value("delay_us", Json()));
+  }
+  return delays;
+}
+
+bool any_answered(const Json& body) {
+  for (const Json& delay : far_ends(body)) {
+    if (delay.is_number()) return true;
+  }
+  return false;
+}
+
+std::string ping_text(const std::string& node, const Json& body) {
+  std::string text;
+  const auto delays = far_ends(body);
+  for (size_t i = 0; i < delays.size(); ++i) {
+    const std::string circuit = body["circuits"][i].value("circuit", "").substr(0, 8);
+    text += fmt::format("{} over circuit {}: {}\n", node, circuit,
+                        delays[i].is_number() ? human_duration(delays[i].get<uint64_t>() * 1000) : "no answer");
+  }
+  return text.empty() ? node + ": no circuit\n" : text;
+}
+
+int ping(const Options& options) {
+  bool answered = false;
+  for (unsigned round = 0; round < options.count; ++round) {
+    if (round > 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+    const Reply reply = ApiClient(options.socket).post("/v1/ping", Json::object({{"node", options.word}}));
+    if (reply.error.empty()) {
+      answered |= any_answered(reply.body);
+      print(options.output == "json" ? reply.body.dump() + "\n" : ping_text(options.word, reply.body));
+    } else if (const int code = complain(reply); code == kWrong) {
+      return code;
+    }
+    std::fflush(stdout);
+  }
+  return answered ? kFine : kNoAnswer;
+}
+
+int trace(const Options& options) {
+  const Reply reply = ApiClient(options.socket).post("/v1/trace", Json::object({{"node", options.word}}));
+  if (!reply.error.empty()) return complain(reply);
+  print(options.output == "json" ? reply.body.dump(2) + "\n" : trace_text(reply.body));
+  return any_answered(reply.body) ? kFine : kNoAnswer;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Asks a Skyedge router, and checks its files.\n"
+      "Exit codes: 0 fine, 1 no answer or unhealthy, 2 error.");
+  app.require_subcommand(1);
+  app.fallthrough();
+  Options options;
+  app.add_option("--socket", options.socket, "the control plane's API socket")->capture_default_str();
+  int (*run)(const Options&) = nullptr;
+  const auto command = [&](const char* name, const char* about, int (*function)(const Options&)) {
+    CLI::App* made = app.add_subcommand(name, about);
+    made->callback([&run, function] { run = function; });
+    return made;
+  };
+  const auto with_output = [&](CLI::App* made) {
+    made->add_option("-o,--output", options.output, "how it is printed")->check(CLI::IsMember({"table", "json"}));
+    return made;
+  };
+  with_output(command("health", "the first look: what is wrong, and what to type next", health));
+  with_output(command("show", "one table of the router", show))
+      ->add_option("WHAT", options.word)
+      ->required()
+      ->check(CLI::IsMember(show_words()));
+  CLI::App* pinged = with_output(command("ping", "round trip to a node over each circuit to it", ping));
+  pinged->add_option("NODE", options.word)->required();
+  pinged->add_option("-c", options.count, "how many, one a second")->check(CLI::Range(1, 1'000'000));
+  with_output(command("trace", "round trip to each hop of each circuit to a node", trace))
+      ->add_option("NODE", options.word)
+      ->required();
+  CLI::App* checked = command("check", "what is wrong with router.yaml and topology.yaml", check);
+  checked->add_option("FILE", options.files)->required();
+  checked->add_flag("--template", options.is_template, "keys may be missing");
+  command("keygen", "a new node key in FILE; its public half is printed", keygen)
+      ->add_option("FILE", options.word)
+      ->default_val("node.key");
+  CLI::App* drawn = command("topology", "a picture of topology.yaml, for dot(1)", topology);
+  drawn->add_option("FILE", options.word)->required();
+  drawn->add_option("-o,--output", options.output)->check(CLI::IsMember({"dot"}));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kFine : kWrong;
+  }
+  try {
+    return run(options);
+  } catch (const Json::exception& error) {
+    return complain(fmt::format("found an answer of another shape: {}", error.what()), kWrong);
+  }
+}

@@ -30,7 +30,7 @@ struct TopologyDomain {
   std::string name;
   uint32_t as_number = 0;
   std::vector<Prefix> prefixes;
-  std::vector<NodeIndex> nodes;
+  std::vector<NodeIndex> nodes{};
   Mark mark{};
 };
 
@@ -39,9 +39,9 @@ struct TopologyNode {
   DomainIndex domain{};
   PublicKey key{};  ///< all zero in a template that has no keys yet
   Role role = Role::router;
-  std::optional<std::vector<Prefix>> own_prefixes;  ///< absent: see Topology::prefixes_of
-  std::vector<IpAddress> addresses;
-  std::vector<EdgeIndex> links;
+  std::optional<std::vector<Prefix>> own_prefixes{};  ///< absent: see Topology::prefixes_of
+  std::vector<IpAddress> addresses{};
+  std::vector<EdgeIndex> links{};
   Mark mark{};
 };
 
@@ -51,7 +51,7 @@ struct TopologyLink {
   uint64_t delay_ns = 0;      ///< one way; 0: not told
   uint64_t capacity_bps = 0;  ///< 0: not told
   uint32_t cost = 1;
-  std::vector<RiskIndex> risks;
+  std::vector<RiskIndex> risks{};
   Relation relation = Relation::peer;
   Mark mark{};
 };

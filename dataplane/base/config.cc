@@ -239,23 +239,23 @@ RouterConfig read_root(const Place& root) {
   return config;
 }
 
-}  // namespace
-
-std::expected<RouterConfig, ConfigErrors> interpret_router(const std::optional<yaml::Node>& tree, Report& report) {
+std::expected<RouterConfig, ConfigErrors> finish(const std::optional<yaml::Node>& tree, Report& report) {
   RouterConfig config;
   if (tree) config = read_root(Place(*tree, "", {}, report));
   if (!report.empty()) return std::unexpected(report.take());
   return config;
 }
 
+}  // namespace
+
 std::expected<RouterConfig, ConfigErrors> read_router(const std::string& path) {
   Report report(path);
-  return interpret_router(yaml::load(kRouterBudget, report), report);
+  return finish(yaml::load(kRouterBudget, report), report);
 }
 
 std::expected<RouterConfig, ConfigErrors> parse_router(std::string_view text, const std::string& file) {
   Report report(file);
-  return interpret_router(yaml::parse(text, kRouterBudget, report), report);
+  return finish(yaml::parse(text, kRouterBudget, report), report);
 }
 
 }  // namespace sky

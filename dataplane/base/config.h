@@ -15,7 +15,6 @@
 #include "dataplane/base/config_error.h"
 #include "dataplane/base/ids.h"
 #include "dataplane/base/units.h"
-#include "dataplane/base/yaml.h"
 
 namespace sky {
 
@@ -27,9 +26,9 @@ struct MarkedName {
 
 struct PortConfig {
   std::string name;
-  std::string device;   ///< DPDK device string (net_af_packet0,iface=veth0) or PCI address (0000:3b:00.0)
-  uint16_t mtu = 1500;  ///< bytes, 1280 to 9216: what the wire carries behind the Ethernet header
-  uint16_t queues = 1;  ///< receive queues, 1 to 64
+  std::string device{};  ///< DPDK device string (net_af_packet0,iface=veth0) or PCI address (0000:3b:00.0)
+  uint16_t mtu = 1500;   ///< bytes, 1280 to 9216: what the wire carries behind the Ethernet header
+  uint16_t queues = 1;   ///< receive queues, 1 to 64
   Mark mark;
 };
 
@@ -46,13 +45,13 @@ enum class Protection : uint8_t { frame };
 struct LinkConfig {
   std::string name;  ///< of a link in topology.yaml that ends at this node
   PortIndex port{0};
-  std::optional<MacAddress> mac;        ///< the peer's; absent: learned in the handshake
-  uint16_t ethertype = 0x88b5;          ///< 0x0600 to 0xffff, IPv4, ARP, VLAN and IPv6 excepted
-  std::optional<std::string> psk_file;  ///< path of a 32-byte pre-shared key in base64, mode 0600
-  LivenessConfig liveness;
+  std::optional<MacAddress> mac{};        ///< the peer's; absent: learned in the handshake
+  uint16_t ethertype = 0x88b5;            ///< 0x0600 to 0xffff, IPv4, ARP, VLAN and IPv6 excepted
+  std::optional<std::string> psk_file{};  ///< path of a 32-byte pre-shared key in base64, mode 0600
+  LivenessConfig liveness{};
   Protection protect = Protection::frame;
   Mark mark;
-  Mark psk_mark;
+  Mark psk_mark{};
 };
 
 enum class Idle : uint8_t {
@@ -125,8 +124,5 @@ std::expected<RouterConfig, ConfigErrors> read_router(const std::string& path);
 
 /// The same for a text; `file` stands in errors and is what relative paths start from.
 std::expected<RouterConfig, ConfigErrors> parse_router(std::string_view text, const std::string& file);
-
-/// The same for a tree that yaml::load gave under the report's file name; none: the report says why.
-std::expected<RouterConfig, ConfigErrors> interpret_router(const std::optional<yaml::Node>& tree, Report& report);
 
 }  // namespace sky

@@ -11,7 +11,7 @@
 
 namespace sky {
 
-/// A place in a file, both from 1; the column counts characters.
+/// A place in a file, both from 1; the column counts bytes.
 struct Mark {
   uint32_t line = 1;
   uint32_t column = 1;

@@ -30,8 +30,8 @@ template <typename T>
 struct Scalar {
   std::string wanted;
   std::function<Result<T>(std::string_view)> parse;
-  bool plain = false;                ///< numbers and booleans: quotes make them text
-  std::vector<std::string> choices;  ///< the words that a near miss is compared with
+  bool plain = false;                  ///< numbers and booleans: quotes make them text
+  std::vector<std::string> choices{};  ///< the words that a near miss is compared with
 };
 
 namespace scalar {

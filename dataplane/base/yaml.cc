@@ -35,7 +35,6 @@ class Feed : public std::streambuf {
   Feed(std::string_view text, size_t stretch_bytes) : text_(text), stretch_bytes_(stretch_bytes) {}
 
   void note_event() { told_ = given_; }
-  size_t told() const { return told_; }
 
  protected:
   int_type underflow() override {
@@ -63,6 +62,9 @@ class Builder : public YAML::EventHandler {
   Builder(const Budget& budget, Feed& feed, Report& report) : budget_(budget), feed_(feed), report_(report) {}
 
   Node take() { return std::move(root_); }
+
+  /// Where the last complete key or value begins.
+  Mark reached() const { return reached_; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1) refuse(mark_of(mark), "file", "a second document", "one document");
@@ -126,6 +128,11 @@ class Builder : public YAML::EventHandler {
     throw Refused{};
   }
 
+  void note(Mark at) {
+    reached_ = at;
+    feed_.note_event();
+  }
+
   void count(Mark at) {
     if (++nodes_ > budget_.nodes) {
       refuse(at, "file", fmt::format("more than {} values", budget_.nodes), "fewer");
@@ -152,7 +159,7 @@ class Builder : public YAML::EventHandler {
   }
 
   void open(Node::Kind kind, Mark at, const std::string& tag, YAML::anchor_t anchor) {
-    feed_.note_event();
+    note(at);
     check_tag(at, tag);
     check_depth(at, open_.size());
     if (!open_.empty() && open_.back().wants_key()) {
@@ -169,7 +176,7 @@ class Builder : public YAML::EventHandler {
 
   /// Puts a complete node where the document has reached.
   void place(Node node, YAML::anchor_t anchor) {
-    feed_.note_event();
+    note(node.mark);
     if (anchor != 0) remember(node, anchor);
     if (open_.empty()) {
       root_ = std::move(node);
@@ -223,6 +230,7 @@ class Builder : public YAML::EventHandler {
   Feed& feed_;
   Report& report_;
   Node root_;
+  Mark reached_;
   std::vector<Open> open_;
   std::unordered_map<YAML::anchor_t, Node> anchors_;
   size_t documents_ = 0;
@@ -235,7 +243,7 @@ Mark mark_at(std::string_view text, size_t offset) {
   for (const unsigned char c : text.substr(0, offset)) {
     if (c == '\n') {
       at = {at.line + 1, 1};
-    } else if ((c & 0xc0) != 0x80) {
+    } else {
       ++at.column;
     }
   }
@@ -250,6 +258,20 @@ bool check_text(std::string_view text, Report& report) {
   report.add(mark_at(text, static_cast<size_t>(bad - text.begin())), "file",
              fmt::format("the byte 0x{:02x}", static_cast<unsigned char>(*bad)), "UTF-8 text");
   return false;
+}
+
+/// The first `size` bytes of a file, fewer where it ends before.
+std::optional<std::string> read_all(int fd, size_t size) {
+  std::string text(size, '\0');
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t part = read(fd, text.data() + done, size - done);
+    if (part < 0) return std::nullopt;
+    if (part == 0) break;
+    done += static_cast<size_t>(part);
+  }
+  text.resize(done);
+  return text;
 }
 
 }  // namespace
@@ -269,6 +291,10 @@ std::string describe(const Node& node) {
 }
 
 std::optional<Node> parse(std::string_view text, const Budget& budget, Report& report) {
+  if (text.size() > budget.bytes) {
+    report.add({}, "file", fmt::format("{} bytes", text.size()), fmt::format("at most {}", budget.bytes));
+    return std::nullopt;
+  }
   if (!check_text(text, report)) return std::nullopt;
   Feed feed(text, budget.stretch_bytes);
   Builder builder(budget, feed, report);
@@ -279,8 +305,7 @@ std::optional<Node> parse(std::string_view text, const Budget& budget, Report& r
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const Stalled&) {
-    report.add(mark_at(text, feed.told()), "file", fmt::format("{} bytes without a value's end", budget.stretch_bytes),
-               "fewer");
+    report.add(builder.reached(), "file", fmt::format("{} bytes without a value's end", budget.stretch_bytes), "fewer");
     return std::nullopt;
   } catch (const Refused&) {
     return std::nullopt;
@@ -302,22 +327,14 @@ std::optional<Node> load(const Budget& budget, Report& report) {
   const int fd = open(report.file().c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return refuse(strerror(errno), "a file that can be read");
   struct stat status {};
-  std::string text;
   const bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
   const bool fits = regular && static_cast<size_t>(status.st_size) <= budget.bytes;
-  if (fits) {
-    text.resize(budget.bytes + 1);
-    ssize_t part = 0;
-    size_t size = 0;
-    while ((part = read(fd, text.data() + size, text.size() - size)) > 0) size += static_cast<size_t>(part);
-    text.resize(size);
-  }
+  const auto text = fits ? read_all(fd, static_cast<size_t>(status.st_size)) : std::nullopt;
   close(fd);
   if (!regular) return refuse("something else", "a regular file");
-  if (!fits || text.size() > budget.bytes) {
-    return refuse(fmt::format("{} bytes", status.st_size), fmt::format("at most {}", budget.bytes));
-  }
-  return parse(text, budget, report);
+  if (!fits) return refuse(fmt::format("{} bytes", status.st_size), fmt::format("at most {}", budget.bytes));
+  if (!text) return refuse(strerror(errno), "a file that can be read");
+  return parse(*text, budget, report);
 }
 
 }  // namespace sky::yaml

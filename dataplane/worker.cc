@@ -113,7 +113,8 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   busy |= inject(context_, batch_);
   send(batch_);
   const uint64_t timed_version = context_.tables.timed.load(std::memory_order_acquire)->version;
-  if (now_ns >= next_timer_ns_ || timed_version != timed_version_) {
+  if (now_ns >= next_timer_ns_ || timed_version != timed_version_ || context_.timers_due) {
+    context_.timers_due = false;
     timed_version_ = timed_version;
     next_timer_ns_ = run_timers(context_, batch_);
     busy |= batch_.count != 0;

@@ -66,6 +66,7 @@ struct Context {
   uint64_t now_ns = 0;                ///< read once per burst
   uint32_t hash_seed = 0;             ///< secret: flows are hashed under it
   bool worked = false;                ///< this turn carried somebody's traffic
+  bool timers_due = false;            ///< a packet changed what timers would find
   bool wake_main = false;             ///< this turn pushed into the channel
 
   std::vector<HeldPackets> held;          ///< capacity kMaxHeldGroups

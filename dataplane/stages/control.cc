@@ -13,7 +13,7 @@ void control(Context& context, Slot& slot) noexcept {
       LivenessPayload ping;
       if (packet.size.get() != sizeof(ping)) return drop(slot, Drop::bad_control);
       std::memcpy(&ping, packet_payload(slot.data), sizeof(ping));
-      slot.link->liveness.received(ping, context.now_ns);
+      if (slot.link->liveness.received(ping, context.now_ns)) context.timers_due = true;
       slot.verdict = Verdict::consumed;
       return;
     }

@@ -4,7 +4,7 @@
 
 namespace sky::dataplane {
 
-void Liveness::received(const LivenessPayload& ping, uint64_t now_ns) {
+bool Liveness::received(const LivenessPayload& ping, uint64_t now_ns) {
   heard(now_ns);
   peer_hears_ = ping.hears_you == 1;
   good_ = peer_hears_ ? good_ + 1 : 0;
@@ -16,6 +16,7 @@ void Liveness::received(const LivenessPayload& ping, uint64_t now_ns) {
     const uint64_t sample = now_ns - echoed;
     rtt_ns_ = rtt_ns_ == 0 ? sample : (rtt_ns_ * 7 + sample) / 8;
   }
+  return up_ ? !peer_hears_ : good_ >= kUpAfter;
 }
 
 LivenessPayload Liveness::make(const LivenessConfig& config, uint64_t now_ns) {
@@ -62,6 +63,7 @@ void Liveness::go_down(const LivenessConfig& config, uint64_t now_ns) {
   hold_until_ns_ = now_ns + hold_ns_;
   up_ = false;
   good_ = 0;
+  next_send_ns_ = now_ns;  // the peer learns at once that it is not heard
 }
 
 }  // namespace sky::dataplane

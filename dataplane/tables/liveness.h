@@ -26,7 +26,8 @@ class Liveness {
 
   /// Any authentic frame counts as hearing.
   void heard(uint64_t now_ns) { heard_ns_ = now_ns; }
-  void received(const LivenessPayload& ping, uint64_t now_ns);
+  /// True when the state may change by it: judge() should not wait for its next time.
+  bool received(const LivenessPayload& ping, uint64_t now_ns);
 
   bool send_due(uint64_t now_ns) const { return now_ns >= next_send_ns_; }
   /// The ping to send now; schedules the next.

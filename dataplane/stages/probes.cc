@@ -83,7 +83,8 @@ void take_pong(Context& context, const Rule& rule, Slot& slot) noexcept {
   std::memcpy(&payload, packet_payload(slot.data), sizeof(payload));
   if ((payload.asker.get() & kControlPlanePing) != 0) return punt_packet(context, SlotKind::route_packet, slot);
 
-  Group* group = context.tables.groups.find(static_cast<uint32_t>(payload.asker.get() / kMaxMembers));
+  const uint64_t index = payload.asker.get() / kMaxMembers;
+  Group* group = index <= UINT32_MAX ? context.tables.groups.find(static_cast<uint32_t>(index)) : nullptr;
   const unsigned member = payload.asker.get() % kMaxMembers;
   if (group == nullptr) return drop(slot, Drop::bad_control);
   const GroupView& view = *group->view.load(std::memory_order_acquire);

@@ -64,7 +64,7 @@ uint64_t Counters::sum(Drop reason) const {
 Accounting accounting(const Counters& counters) {
   using enum Counter;
   Accounting sums;
-  for (const Counter in : {received, injected_control, injected_probe, injected_icmp, injected_tun, copied}) {
+  for (const Counter in : {received, injected_control, injected_probe, injected_tun, copied}) {
     sums.in += counters.sum(in);
   }
   for (const Counter out : {transmitted, delivered_tun, delivered_local, punted, held}) sums.out += counters.sum(out);

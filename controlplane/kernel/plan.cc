@@ -25,7 +25,8 @@ uint32_t interface_mtu(uint32_t circuit_mtu) {
 
 KernelPlan plan_of(const RouterConfig& router, const Topology& topology, NodeIndex self) {
   const TopologyNode& node = topology.at(self);
-  KernelPlan plan{.interface = router.tun};
+  KernelPlan plan;
+  plan.interface = router.tun;
 
   uint32_t port_mtu = UINT16_MAX;
   for (const PortConfig& port : router.ports) port_mtu = std::min<uint32_t>(port_mtu, port.mtu);

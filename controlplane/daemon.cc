@@ -1,0 +1,191 @@
+#include "controlplane/daemon.h"
+
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "controlplane/signalling/messages.h"
+#include "dataplane/base/key_file.h"
+#include "dataplane/base/log.h"
+
+namespace sky::controlplane {
+namespace {
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+
+size_t most_rows(const SizesConfig& sizes) {
+  return sizes.rules + sizes.links + sizes.sessions + size_t{sizes.groups} * (1 + kMaxMembers) +
+         size_t{2} * sizes.prefixes + 16;
+}
+
+/// A SETUP on its first hop that is no refresh: this node, the ingress, signals a circuit. Its first bytes are message,
+/// flags, attempt and hop (docs/protocol.md, "Signalling").
+bool starts_circuit(const ControlPacket& packet) {
+  return packet.kind == SlotKind::link_packet && packet.type == to_underlying(PacketType::signal) &&
+         packet.length > 3 && packet.payload[0] == to_underlying(SignalType::setup) && (packet.payload[1] & 1) == 0 &&
+         packet.payload[3] == 1;
+}
+
+Result<std::vector<Secret<32>>> read_pre_shared(const RouterConfig& router) {
+  std::vector<Secret<32>> all;
+  for (const LinkConfig& link : router.links) {
+    auto& secret = all.emplace_back();
+    if (!link.psk_file) continue;
+    auto key = read_secret_key(*link.psk_file);
+    if (!key) return std::unexpected(key.error());
+    secret = Secret<32>(key->bytes());
+  }
+  return all;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Daemon>> Daemon::create(Configuration configuration) {
+  auto& [router, topology, identity, self] = configuration;
+  auto loop = EventLoop::create();
+  if (!loop) return std::unexpected(loop.error());
+  auto pre_shared = read_pre_shared(router);
+  if (!pre_shared) return std::unexpected(pre_shared.error());
+
+  KernelPlan plan = plan_of(router, topology, self);
+  std::vector<std::string> nodes;
+  for (const TopologyNode& node : topology.nodes) nodes.push_back(node.name);
+  auto paths = std::make_shared<DisjointPaths>(graph_of(topology));
+  CoreSetup setup{router, Identity::from_seed(identity.bytes()), std::move(*pre_shared),
+                  std::make_shared<StaticTopology>(std::move(topology)), std::move(paths)};
+  auto random = std::make_unique<SodiumRandom>();
+  auto core = Core::create(std::move(setup), *random, EventLoop::now_ns());
+  if (!core) return std::unexpected(core.error());
+
+  std::unique_ptr<Daemon> daemon(new Daemon(
+      {std::move(*loop), std::move(router), std::move(plan), std::move(nodes), std::move(random), std::move(*core)}));
+  if (auto started = daemon->start(); !started) return std::unexpected(started.error());
+  return daemon;
+}
+
+Daemon::Daemon(Parts parts)
+    : loop_(std::move(parts.loop)),
+      router_(std::move(parts.router)),
+      nodes_(std::move(parts.nodes)),
+      random_(std::move(parts.random)),
+      core_(std::move(parts.core)),
+      tun_(std::move(parts.plan)),
+      dataplane_(loop_, router_.dataplane_socket, most_rows(router_.dataplane.sizes),
+                 [this](Event&& event) { dispatch(std::move(event)); }) {}
+
+Daemon::~Daemon() {
+  sd_notify(0, "STOPPING=1");
+}
+
+Result<> Daemon::start() {
+  const auto timer = [&](EventLoop::Timer& into, EventLoop::Callback callback) -> Result<> {
+    auto made = loop_.timer(std::move(callback));
+    if (!made) return std::unexpected(made.error());
+    into = std::move(*made);
+    return {};
+  };
+  if (auto made = timer(core_timer_, [this] { dispatch(Tick{}); }); !made) return made;
+  if (auto made = timer(server_timer_, [this] { turn_api(); }); !made) return made;
+  if (auto made = timer(housekeeping_, [this] { housekeep(); }); !made) return made;
+  if (auto made = timer(traffic_timer_, [this] { look_for_traffic(); }); !made) return made;
+  if (auto stops = loop_.stop_on_signals(); !stops) return stops;
+  loop_.keep_watchdog_fed();
+  serve_api();
+  housekeep();
+  look_for_traffic();
+  core_timer_.arm(core_.next_deadline());
+  if (auto started = dataplane_.start(); !started) return started;
+  log_info("{} is up, API at {}", router_.node.name, router_.api_socket);
+  sd_notify(0, "READY=1");
+  return {};
+}
+
+void Daemon::dispatch(Event&& event) {
+  events_.push_back(std::move(event));
+  if (std::exchange(handling_, true)) return;
+  while (!events_.empty()) {
+    const Event next = std::move(events_.front());
+    events_.pop_front();
+    if (std::holds_alternative<Attached>(next)) tun_.renew();
+    mtu_unsure_ |= std::holds_alternative<Attached>(next) || std::holds_alternative<Acked>(next);
+    for (Action& action : core_.handle(next, EventLoop::now_ns())) carry_out(action);
+  }
+  handling_ = false;
+  core_timer_.arm(core_.next_deadline());
+}
+
+void Daemon::carry_out(Action& action) {
+  std::visit(Overloaded{
+                 [&](Install& install) {
+                   const uint64_t generation = install.generation;
+                   if (dataplane_.install(std::move(install))) return;
+                   events_.push_back(Acked{generation, InstallError::batch_too_long, 0});
+                 },
+                 [&](Send& send) {
+                   setups_sent_ += starts_circuit(send.packet);
+                   if (!dataplane_.send(send.packet)) log_warning("a control packet found no room in its ring");
+                 },
+                 [&](Answer& answer) { api_.answer(answer); },
+                 [&](Log& log) { log_line(log.level, log.text); },
+             },
+             action);
+}
+
+void Daemon::serve_api() {
+  auto server = HttpServer::listen(router_.api_socket, [this](const Request& request, HttpServer::Responder respond) {
+    api_.handle(request, std::move(respond));
+  });
+  if (!server) return log_warning("{}", server.error().message);
+  server_ = std::move(*server);
+  auto watch = loop_.watch(server_->epoll_fd(), [this] { turn_api(); });
+  if (!watch) return log_error("{}", watch.error().message);
+  server_watch_ = std::move(*watch);
+}
+
+void Daemon::turn_api() {
+  server_->run();
+  server_timer_.arm(server_->deadline_ns(EventLoop::now_ns()));
+}
+
+/// What is worth a second's delay: a socket that another process still serves, a kernel that refused, the MTU.
+void Daemon::housekeep() {
+  if (!server_) serve_api();
+  tun_.retry();
+  if (std::exchange(mtu_unsure_, false)) fit_mtu();
+  housekeeping_.arm(EventLoop::now_ns() + kHousekeepingNs);
+}
+
+void Daemon::fit_mtu() {
+  std::optional<uint32_t> least;
+  for (const GroupSnapshot& group : core_.snapshot(EventLoop::now_ns()).groups) {
+    for (const MemberSnapshot& member : group.members) {
+      if (member.own && member.mtu > 0) least = std::min<uint32_t>(least.value_or(UINT32_MAX), member.mtu);
+    }
+  }
+  tun_.fit(least);
+}
+
+void Daemon::look_for_traffic() {
+  if (dataplane_.counters() != nullptr) {
+    for (const TrafficSeen& seen : traffic_.look(*dataplane_.counters())) dispatch(Event(seen));
+  }
+  traffic_timer_.arm(EventLoop::now_ns() + TrafficWatch::period_ns(router_.circuits.idle_ns));
+}
+
+std::optional<Json> Daemon::show(std::string_view what) {
+  const uint64_t now_ns = EventLoop::now_ns();
+  const Snapshot snapshot = core_.snapshot(now_ns);
+  return view(what, {.snapshot = snapshot,
+                     .router = router_,
+                     .counters = dataplane_.counters(),
+                     .dataplane_error = dataplane_.error(),
+                     .kernel_error = tun_.error(),
+                     .setups_sent = setups_sent_,
+                     .now_ns = now_ns});
+}
+
+}  // namespace sky::controlplane

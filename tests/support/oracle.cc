@@ -128,10 +128,14 @@ std::optional<OpenedFrame> LinkPeer::open(std::span<const uint8_t> frame) {
   const auto associated = frame.subspan(kEthernetBytes, kHeaderBytes);
   const Header header = read_header(associated);
   if (header.epoch >> 7 != parity || header.link_index != peer_index) return std::nullopt;
-  auto inside = from_node.step(header.epoch & 127)
+  // The wire has seven bits of the step: the one next to the newest heard.
+  uint32_t its_step = from_step + ((header.epoch - from_step) & 127);
+  if (its_step > from_step + 64 && its_step >= 128) its_step -= 128;
+  auto inside = from_node.step(its_step)
                     .open(header.lane_counter, associated, frame.subspan(kEthernetBytes + kHeaderBytes, kTag),
                           frame.subspan(kEthernetBytes + kHeaderBytes + kTag));
   if (!inside) return std::nullopt;
+  from_step = std::max(from_step, its_step);
   const size_t packet_bytes = 7 + get(*inside, 5, 2);
   if (inside->size() != std::max(packet_bytes, kLeastInside)) return std::nullopt;
   const bool padded = std::all_of(inside->begin() + static_cast<ptrdiff_t>(packet_bytes), inside->end(),
@@ -177,11 +181,13 @@ std::optional<SessionPeer::Opened> SessionPeer::open(const Bytes& datagram) {
   put(associated, session_id, 8);
   put(associated, epoch, 8);
   const auto all = std::span(datagram);
-  // Two steps share a slot's number: the one of the two that the peer last used, or the one after.
-  for (uint32_t of = step; of <= step + 2; ++of) {
+  // The wire has one bit of the step: the newest heard, the next, or the one before.
+  for (uint32_t of = from_step == 0 ? 0 : from_step - 1; of <= from_step + 1; ++of) {
     if ((of & 1) != (epoch & 1)) continue;
-    if (auto inner = from_node.step(of).open(word, associated, all.subspan(8, kTag), all.subspan(24)))
-      return Opened{epoch, static_cast<unsigned>(word >> 48) & 0x3fff, word & 0xffffffffffff, std::move(*inner)};
+    auto inner = from_node.step(of).open(word, associated, all.subspan(8, kTag), all.subspan(24));
+    if (!inner) continue;
+    from_step = std::max(from_step, of);
+    return Opened{epoch, static_cast<unsigned>(word >> 48) & 0x3fff, word & 0xffffffffffff, std::move(*inner)};
   }
   return std::nullopt;
 }

@@ -87,10 +87,11 @@ class LinkPeer {
   uint16_t link;        ///< the node's index of the link
   uint16_t peer_index;  ///< what the node writes into its headers
   uint16_t ether_type = 0x88B5;
-  MacAddress mac;       ///< the peer's
-  MacAddress node_mac;  ///< the node's
-  unsigned parity = 0;  ///< of both directions
-  uint32_t step = 0;    ///< of the keys towards the node
+  MacAddress mac;          ///< the peer's
+  MacAddress node_mac;     ///< the node's
+  unsigned parity = 0;     ///< of both directions
+  uint32_t step = 0;       ///< of the keys towards the node
+  uint32_t from_step = 0;  ///< newest step heard from the node
   uint64_t counter = 0;
   uint8_t lane = 0;
   Secret towards_secret, from_secret;
@@ -117,7 +118,8 @@ class SessionPeer {
   uint32_t session;
   uint64_t session_id;
   unsigned parity = 0;
-  uint32_t step = 0;
+  uint32_t step = 0;       ///< of the keys towards the node
+  uint32_t from_step = 0;  ///< newest step heard from the node
   std::map<unsigned, uint64_t> counters;
   Secret towards_secret, from_secret;
   Chain towards_node, from_node;

@@ -172,13 +172,17 @@ class Check {
     }
   }
 
-  /// It stands and stays, or comes in this batch.
-  bool there(Referent to) const {
-    const auto fate = fates_.find(key_of(to));
-    if (fate != fates_.end()) return !fate->second.deleted;
+  bool stands(Referent to) const {
     if (to.kind == Referent::Kind::link) return view_.has_link(LinkIndex{static_cast<uint16_t>(to.index)});
     return to.kind == Referent::Kind::session ? view_.has_session(SessionIndex{to.index})
                                               : view_.has_group(GroupIndex{to.index});
+  }
+
+  /// It stands and stays, or comes in this batch.
+  bool there(Referent to) const {
+    if (!deletes_referents_ && stands(to)) return true;
+    const auto fate = fates_.find(key_of(to));
+    return fate == fates_.end() ? stands(to) : !fate->second.deleted;
   }
 
   /// Second pass: what a put refers to is there.

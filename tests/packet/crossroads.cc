@@ -26,6 +26,16 @@ void Crossroads::SetUp() {
   EXPECT_EQ((Change{.received = 9, .injected_probe = 3, .transmitted = 3, .delivered_local = 9}), node.change());
 }
 
+void Crossroads::TearDown() {
+  node.expect_at_rest();
+  seen_by_all_tests() += node.total();
+}
+
+Change& seen_by_all_tests() {
+  static Change sum;
+  return sum;
+}
+
 OpenedFrame Crossroads::only(const std::vector<Bytes>& frames, LinkPeer& to) {
   EXPECT_EQ(1u, frames.size());
   if (frames.size() != 1) return {{}, Bytes(14)};

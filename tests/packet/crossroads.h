@@ -18,11 +18,14 @@ void bring_up(Node& node, std::initializer_list<std::pair<LinkPeer*, unsigned>> 
 /// Installs link and keys on a port; the peer learns the node's MAC address.
 void add_link(Node& node, LinkPeer& peer, unsigned port);
 
+/// What the workers of all tests so far counted; gauges as they were at the end.
+Change& seen_by_all_tests();
+
 class Crossroads : public testing::Test {
  protected:
   explicit Crossroads(NodeConfig config = {}) : node(std::move(config)) {}
   void SetUp() override;
-  void TearDown() override { node.expect_at_rest(); }
+  void TearDown() override;
 
   /// One frame by `from`, one turn: the frames that left.
   std::vector<Bytes> send(LinkPeer& from, const Bytes& packet) {

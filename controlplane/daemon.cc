@@ -129,7 +129,10 @@ void Daemon::carry_out(Action& action) {
                    setups_sent_ += starts_circuit(send.packet);
                    if (!dataplane_.send(send.packet)) log_warning("a control packet found no room in its ring");
                  },
-                 [&](Answer& answer) { api_.answer(answer); },
+                 [&](Answer& answer) {
+                   api_.answer(answer);
+                   server_timer_.arm(EventLoop::now_ns());  // a connection that waited does not wake its server
+                 },
                  [&](Log& log) { log_line(log.level, log.text); },
              },
              action);

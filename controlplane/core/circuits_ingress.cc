@@ -11,6 +11,7 @@ constexpr uint64_t kFirstRetry_ns = 250 * kMillisecondNs;
 constexpr uint64_t kAskAgain_ns = 50 * kMillisecondNs;  ///< when the far end wants a session first
 constexpr uint64_t kRepairAfter_ns = 3 * kSecondNs;     ///< traffic moved at once; this mends rules that are lost
 constexpr uint64_t kMostRepairGap_ns = kMinuteNs;
+constexpr uint64_t kDeadAtEgress_ns = 3 * kMinuteNs;
 constexpr uint8_t kOtherQueue = 2;
 
 }  // namespace
@@ -163,7 +164,12 @@ void Circuits::on_life(const CircuitId& id, bool live, uint32_t rtt_us) {
     circuit->live = live;
     context_.log(live ? LogLevel::info : LogLevel::warning, "{} is {}", describe(*circuit), live ? "live" : "dead");
   }
-  if (circuit->role != CircuitRole::ingress) return;
+  if (circuit->role == CircuitRole::egress) {
+    // Its ingress may have given it up with a Close that was lost; if not, it mends it.
+    const TimeNs whole = circuit->refreshed_ns + uint64_t{circuit->life_s} * kSecondNs;
+    circuit->expires_ns = live ? whole : std::min(whole, context_.now + kDeadAtEgress_ns);
+    return schedule(*circuit);
+  }
   circuit->asking.repairs = 0;
   circuit->asking.repair_at = live ? kNever : context_.now + kRepairAfter_ns;
   schedule(*circuit);

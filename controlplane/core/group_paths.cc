@@ -31,7 +31,7 @@ void Groups::want(const Ipv6Address& end) {
   Group* group = get(end);
   if (group == nullptr) return;
   group->used_ns = context_.now;
-  want(*group);
+  if (!has_live(*group)) want(*group);
 }
 
 void Groups::want(Group& group) {

@@ -47,7 +47,7 @@ class Groups : public Ends {
   void on_member_state(const MemberStateEvent& event);
   void on_traffic(GroupIndex group, uint8_t slot);
   void on_link_up();
-  /// Circuits to that node, as if traffic had come for it.
+  /// A circuit to that node, as if traffic had come for it.
   void want(const Ipv6Address& end);
 
   const Group* find(const Ipv6Address& end) const;

@@ -67,7 +67,9 @@ Sessions::Session* Sessions::make(const Ipv6Address& peer, SessionIndex index) {
   Session session{.peer = peer,
                   .index = index,
                   .id = session_id(context_.network.address(), peer),
-                  .handshake = std::move(*handshake)};
+                  .handshake = std::move(*handshake),
+                  .next_stream = static_cast<uint16_t>(context_.random.number<uint16_t>() % (kStreams / 2) /
+                                                       kStreamsPerCircuit * kStreamsPerCircuit)};
   by_index_.emplace(index, peer);
   return &sessions_.emplace(peer, std::move(session)).first->second;
 }
@@ -150,8 +152,12 @@ void Sessions::release(const Ipv6Address& peer) {
 std::optional<uint16_t> Sessions::take_streams(const Ipv6Address& peer) {
   Session* session = find(peer);
   if (session == nullptr) return std::nullopt;
-  const uint16_t first = is_lower(*session) ? 0 : kStreams / 2;
-  for (uint16_t stream = first; stream < first + kStreams / 2; stream += kStreamsPerCircuit) {
+  // In turn from anywhere: the other end may not know yet that a circuit is over, or that this node forgot it.
+  constexpr uint16_t kHalf = kStreams / 2;
+  const uint16_t first = is_lower(*session) ? 0 : kHalf;
+  for (unsigned tries = 0; tries < kHalf / kStreamsPerCircuit; ++tries) {
+    const auto stream = static_cast<uint16_t>(first + session->next_stream);
+    session->next_stream = (session->next_stream + kStreamsPerCircuit) % kHalf;
     if (session->send_streams.contains(stream) || session->receive_streams.contains(stream)) continue;
     session->send_streams.insert(stream);
     session->receive_streams.insert(stream);

@@ -98,6 +98,7 @@ class Sessions {
     unsigned circuits = 0;
     std::set<uint16_t> send_streams{};
     std::set<uint16_t> receive_streams{};
+    uint16_t next_stream = 0;  ///< within this node's half
     bool keyed = false;
     bool anew = false;  ///< the far end lost its keys
     uint16_t peer_lanes = 1;

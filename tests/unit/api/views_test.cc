@@ -36,7 +36,8 @@ class ViewTest : public testing::Test, public ApiBackend {
                       {.to = "d1", .rank = 1, .nodes = {"a1", "b1", "b2", "d1"}}};
     snapshot.groups = {{.index = GroupIndex{2}, .node = "d1", .state = "up"}};
     for (uint8_t slot = 0; slot < 2; ++slot) {
-      snapshot.groups[0].members.push_back({.slot = slot, .own = true, .live = true});
+      // A circuit serves both its ends: one that the peer made counts as well.
+      snapshot.groups[0].members.push_back({.slot = slot, .own = slot == 0, .live = true});
     }
     snapshot.circuits = {
         {.circuit = "ab", .role = "ingress", .state = "up", .member = true, .group = GroupIndex{2}, .slot = 1}};

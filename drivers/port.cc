@@ -24,12 +24,22 @@ uint16_t data_room(uint32_t frame_bytes) {
   return static_cast<uint16_t>(RTE_PKTMBUF_HEADROOM + (frame_bytes + 63) / 64 * 64);
 }
 
-Result<rte_mempool*> make_pool_of(const std::string& name, uint32_t buffers, uint32_t frame_bytes) {
+Result<rte_mempool*> make_pool(const std::string& name, uint32_t buffers, uint32_t frame_bytes) {
   rte_mempool* pool =
       rte_pktmbuf_pool_create(name.c_str(), buffers, kPoolCache, 0, data_room(frame_bytes), SOCKET_ID_ANY);
   if (pool != nullptr) return pool;
   return fail("pool {}: no memory for {} buffers of {} bytes: {}", name, buffers, data_room(frame_bytes),
               rte_strerror(rte_errno));
+}
+
+size_t pool_bytes(uint32_t buffers, uint16_t mtu) {
+  // Header, rte_mbuf, data room up to the slot of any driver; without hugepages no buffer crosses a page. Then the
+  // caches of 128 lcores and the list of free buffers.
+  const size_t element = 192 + RTE_PKTMBUF_HEADROOM + std::bit_ceil<size_t>(mtu + 128u);
+  const size_t per_page = kPageBytes / element;
+  const size_t buffer_bytes =
+      per_page > 0 ? kPageBytes / per_page : (element + kPageBytes - 1) / kPageBytes * kPageBytes;
+  return buffers * (buffer_bytes + 2 * sizeof(void*)) + (2 << 20);
 }
 
 std::string device_name(const std::string& device) {
@@ -48,20 +58,6 @@ Result<uint16_t> find_device(const std::string& name) {
 }
 
 }  // namespace
-
-Result<rte_mempool*> make_pool(const std::string& name, uint32_t buffers, uint16_t mtu) {
-  return make_pool_of(name, buffers, mtu + kEthernetBytes);
-}
-
-size_t pool_bytes(uint32_t buffers, uint16_t mtu) {
-  // Header, rte_mbuf, data room up to the slot of any driver; without hugepages no buffer crosses a page. Then the
-  // caches of 128 lcores and the list of free buffers.
-  const size_t element = 192 + RTE_PKTMBUF_HEADROOM + std::bit_ceil<size_t>(mtu + 128u);
-  const size_t per_page = kPageBytes / element;
-  const size_t buffer_bytes =
-      per_page > 0 ? kPageBytes / per_page : (element + kPageBytes - 1) / kPageBytes * kPageBytes;
-  return buffers * (buffer_bytes + 2 * sizeof(void*)) + (2 << 20);
-}
 
 size_t Port::memory_bytes(const PortConfig& config) {
   return pool_bytes(kBuffersPerQueue * config.queues, config.mtu) + (512 << 10);
@@ -111,8 +107,8 @@ Port::~Port() {
 }
 
 Result<> Port::start(uint32_t largest_slot_bytes) {
-  auto pool = make_pool_of("port-" + std::to_string(id_), kBuffersPerQueue * config_.queues,
-                           std::max<uint32_t>(config_.mtu + kEthernetBytes, largest_slot_bytes));
+  auto pool = make_pool("port-" + std::to_string(id_), kBuffersPerQueue * config_.queues,
+                        std::max<uint32_t>(config_.mtu + kEthernetBytes, largest_slot_bytes));
   if (!pool) return fail("port {}: {}", config_.name, pool.error().message);
   pool_ = *pool;
   if (auto queues = set_up_queues(); !queues) return queues;
@@ -166,17 +162,6 @@ Result<> Port::set_up_queues() {
 bool Port::link_up() const noexcept {
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
-}
-
-PortTotals Port::totals() const noexcept {
-  rte_eth_stats stats{};
-  rte_eth_stats_get(id_, &stats);
-  return {.received = stats.ipackets,
-          .received_bytes = stats.ibytes,
-          .transmitted = stats.opackets,
-          .transmitted_bytes = stats.obytes,
-          .missed = stats.imissed,
-          .no_buffer = stats.rx_nombuf};
 }
 
 }  // namespace sky::drivers

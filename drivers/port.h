@@ -23,24 +23,11 @@
 
 namespace sky::drivers {
 
-/// Buffers for frames of ports up to `mtu`, headroom in front. The caller frees the pool after all
-/// buffers came home.
-Result<rte_mempool*> make_pool(const std::string& name, uint32_t buffers, uint16_t mtu);
-/// What such a pool takes out of the EAL's memory.
-size_t pool_bytes(uint32_t buffers, uint16_t mtu);
-
 struct PortConfig {
   std::string name;     ///< in router.yaml, for messages
   std::string device;   ///< DPDK device string or PCI address
   uint16_t mtu = 1500;  ///< bytes after the Ethernet header
   uint16_t queues = 1;  ///< receive and transmit queues each, one pair per worker
-};
-
-/// What the driver counted.
-struct PortTotals {
-  uint64_t received, received_bytes, transmitted, transmitted_bytes;
-  uint64_t missed;     ///< frames that found no descriptor
-  uint64_t no_buffer;  ///< frames that found no buffer
 };
 
 class Port {
@@ -70,7 +57,6 @@ class Port {
   const std::string& name() const { return config_.name; }
   rte_mempool* pool() const { return pool_; }
   bool link_up() const noexcept;
-  PortTotals totals() const noexcept;
   std::span<const int> wait_descriptors() const { return wait_descriptors_; }
 
  private:

@@ -1,5 +1,6 @@
 #include "controlplane/daemon.h"
 
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
@@ -139,10 +140,14 @@ void Daemon::carry_out(Action& action) {
 }
 
 void Daemon::serve_api() {
+  mkdir(router_.runtime.c_str(), 0750);  // usually there: the service manager or the dataplane made it
   auto server = HttpServer::listen(router_.api_socket, [this](const Request& request, HttpServer::Responder respond) {
     api_.handle(request, std::move(respond));
   });
-  if (!server) return log_warning("{}", server.error().message);
+  if (!server) {
+    if (std::exchange(server_error_, server.error().message) != server_error_) log_warning("{}", server_error_);
+    return;
+  }
   server_ = std::move(*server);
   auto watch = loop_.watch(server_->epoll_fd(), [this] { turn_api(); });
   if (!watch) return log_error("{}", watch.error().message);

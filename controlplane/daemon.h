@@ -70,6 +70,7 @@ class Daemon final : public ApiBackend {
 
   Api api_{*this};
   std::unique_ptr<HttpServer> server_;
+  std::string server_error_;
   EventLoop::Watch server_watch_;
   EventLoop::Timer server_timer_;
   EventLoop::Timer core_timer_;

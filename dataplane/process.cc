@@ -59,8 +59,9 @@ int run_worker(void* argument) {
 
 Result<Eal> Eal::start(const RouterConfig& config, uint64_t memory_bytes) {
   std::error_code error;
-  std::filesystem::create_directories(config.runtime, error);
-  std::filesystem::permissions(config.runtime, std::filesystem::perms::owner_all, error);
+  if (std::filesystem::create_directories(config.runtime, error)) {
+    std::filesystem::permissions(config.runtime, std::filesystem::perms::owner_all, error);
+  }
   if (error) return fail("runtime directory {}: {}", config.runtime, error.message());
   drivers::EalConfig eal{.main_core = config.dataplane.main_core,
                          .workers = config.dataplane.workers,

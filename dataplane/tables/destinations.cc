@@ -172,7 +172,8 @@ size_t DestinationMap::memory_bytes(const DestinationSizes& sizes) {
   const size_t entry = small(sizes) ? 2 : 4;
   const size_t first_level = entry << 24;
   const size_t second_level = entry * 256 * (size_t{second_level4(sizes)} + second_level6(sizes));
-  const size_t rib_nodes = size_t{sizes.prefixes} * 2 * 2 * 128;
+  // Two nodes a prefix in each RIB's pool, whose elements measured at 216 bytes, and the pools themselves.
+  const size_t rib_nodes = size_t{sizes.prefixes} * 2 * 2 * 216 + (1 << 20);
   return 2 * (2 * first_level + second_level + rib_nodes);
 }
 

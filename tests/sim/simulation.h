@@ -89,17 +89,17 @@ class Simulation {
     std::string name;
     RouterConfig config;
     std::array<uint8_t, 32> seed{};
-    std::vector<Wire> wires;  ///< by port
-    std::unique_ptr<controlplane::SeededRandom> random;
-    std::unique_ptr<controlplane::Core> core;
-    std::unique_ptr<Dataplane> dataplane;
+    std::vector<Wire> wires{};  ///< by port
+    std::unique_ptr<controlplane::SeededRandom> random{};
+    std::unique_ptr<controlplane::Core> core{};
+    std::unique_ptr<Dataplane> dataplane{};
     MacAddress mac{};
     uint64_t life = 0;  ///< rises with each attachment: what was on its way between the two is lost
     unsigned ticks_now = 0;
     uint64_t ticked_ns = 0;
-    Said said;
-    std::vector<std::string> log;
-    std::vector<controlplane::Answer> answers;
+    Said said{};
+    std::vector<std::string> log{};
+    std::vector<controlplane::Answer> answers{};
   };
   using Work = std::function<void()>;
 

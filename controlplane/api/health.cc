@@ -67,8 +67,7 @@ void judge_groups(const ViewContext& context, Faults& faults) {
   for (const GroupSnapshot& group : context.snapshot.groups) {
     if (group.state == "idle") continue;
     const auto paths = std::ranges::count(context.snapshot.paths, group.node, &PathSnapshot::to);
-    const auto live =
-        std::ranges::count_if(group.members, [](const auto& member) { return member.own && member.live; });
+    const auto live = std::ranges::count_if(group.members, [](const auto& member) { return member.live; });
     if (live == 0) {
       faults.add(fmt::format("no live circuit to {}", group.node), "skyctl trace " + group.node);
     } else if (live < paths) {

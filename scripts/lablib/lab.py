@@ -204,7 +204,8 @@ class Lab:
         """{"skywire", "ipv6", "ipv4"}: the first address of each sort on the node's TUN, as the kernel has them."""
         done = self.run(node, "ip", "-j", "addr", "show", "dev", "sky0", "scope", "global", check=False)
         found = {}
-        for item in json.loads(done.stdout)[0].get("addr_info", []) if done.returncode == 0 else []:
+        interfaces = json.loads(done.stdout) if done.returncode == 0 else []
+        for item in (each for interface in interfaces for each in interface.get("addr_info", []) if each):
             sort = "ipv4" if item["family"] == "inet" else "skywire" if item["local"].startswith("fc") else "ipv6"
             found.setdefault(sort, item["local"])
         return found
@@ -213,9 +214,13 @@ class Lab:
         return self.skyctl(node, "health", check=False).returncode == 0
 
     def live_circuits(self, source, target, least=1):
-        """Rows of `show circuits` that are up from source to target, or None while there are fewer than `least`."""
-        rows = [row for row in self.show(source, "circuits") or [] if row["to"] == target and row["state"] == "up"]
-        return rows if len(rows) >= least else None
+        """Rows of `show circuits` that may carry traffic from source to target, the one in use first; None while there
+        are fewer than `least`. A circuit serves both its ends, whoever made it: what the source made has the role
+        ingress, what the target made egress."""
+        ends = {"ingress": (source, target), "egress": (target, source)}
+        rows = [row for row in self.show(source, "circuits") or []
+                if (row["from"], row["to"]) == ends.get(row["role"]) and row["state"] == "up" and row.get("live")]
+        return sorted(rows, key=lambda row: -row["weight"]) if len(rows) >= least else None
 
     def counters(self, node):
         return self.show(node, "counters")

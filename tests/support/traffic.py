@@ -75,8 +75,15 @@ class UdpStream:
         if self.receiver.stderr.readline().strip() != "ready":
             raise LabError(f"udp probe at {target}: {self.receiver.stderr.read()}")
         marking = ["--marker", marker] if marker else []
-        self.sender = lab.popen(source, PROBE, "send", "--source-port", port, "--interval-ms", interval_ms,
+        self.sender = lab.popen(source, PROBE, "send", "--source-port", port + 1000, "--interval-ms", interval_ms,
                                 "--seconds", seconds, "--size", size, *marking, address, port, **pipes)
+
+    def lap(self):
+        """{"lost", "duplicates", "silence_ms"} since the last lap; the stream goes on."""
+        if self.sender.poll() is not None or self.receiver.poll() is not None:
+            raise LabError(f"udp probe ended early: {self.finish()}")
+        self.receiver.send_signal(signal.SIGUSR1)
+        return json.loads(self.receiver.stdout.readline())
 
     def finish(self, settle=0.3):
         """Ends both sides and joins what they saw (udp_probe.report)."""
@@ -87,22 +94,6 @@ class UdpStream:
             return udp_probe.report(json.loads(out), json.loads(seen))
         except ValueError as broken:
             raise LabError(f"udp probe: {error}{seen_error}") from broken
-
-
-def port_on_path(lab, source, target, address, wanted, first=7001):
-    """A UDP port whose stream takes a path for which wanted(path) holds: a flow keeps to one member of its group."""
-    seen = []
-    for port in range(first, first + 24):
-        stream = UdpStream(lab, source, target, address, port)
-        try:
-            time.sleep(0.05)
-            path = lab.busy_path(source, target)
-        finally:
-            stream.finish(settle=0)
-        if wanted(path):
-            return port
-        seen.append(path)
-    raise LabError(f"24 flows from {source} to {target}, and none took the path wanted: {seen}")
 
 
 class Iperf:

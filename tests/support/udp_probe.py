@@ -7,7 +7,8 @@
 
 Both write one JSON object to stdout when they end: the sender after --seconds, or like the receiver on SIGINT or
 SIGTERM. Times are CLOCK_MONOTONIC nanoseconds, so the two ends may be compared on one machine. `report` joins the two
-objects into lost, duplicates, longest silence and delay. The receiver writes "ready" to stderr once it listens.
+objects into lost, duplicates, longest silence and delay. The receiver writes "ready" to stderr once it listens. On
+SIGUSR1 it writes what it saw since the last SIGUSR1, one line.
 """
 
 import argparse
@@ -77,10 +78,16 @@ def receive(options):
     probe.setblocking(False)
     print("ready", file=sys.stderr, flush=True)
     arrivals = []  # (sequence number, sent at, arrived at)
+    lap_at, lap_wanted = 0, []
+    signal.signal(signal.SIGUSR1, lambda *_: lap_wanted.append(True))
     try:
         while True:
-            select.select([probe], [], [])
+            select.select([probe], [], [], 0.02)
             now_ns = time.monotonic_ns()
+            if lap_wanted:
+                lap_wanted.clear()
+                print(json.dumps(lap(arrivals[lap_at:], now_ns)), flush=True)
+                lap_at = max(0, len(arrivals) - 1)
             try:
                 arrivals.append((*HEADER.unpack_from(probe.recv(65536)), now_ns))
             except BlockingIOError:
@@ -100,6 +107,17 @@ def receive(options):
         "gap_at_ns": gap_at_ns,
         "delay_ns": {name: delays[min(len(delays) - 1, int(len(delays) * part))] if delays else 0
                      for name, part in (("median", 0.5), ("p99", 0.99), ("max", 1))},
+    }
+
+
+def lap(arrivals, now_ns):
+    """Between the first and the last of these arrivals; still being silent counts."""
+    numbers = [number for number, _, _ in arrivals]
+    times = [arrived for _, _, arrived in arrivals] + [now_ns]
+    return {
+        "lost": max(numbers, default=-1) - min(numbers, default=0) + 1 - len(set(numbers)),
+        "duplicates": len(numbers) - len(set(numbers)),
+        "silence_ms": round(max((b - a for a, b in zip(times, times[1:])), default=0) / 1e6, 1),
     }
 
 

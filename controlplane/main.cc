@@ -1,5 +1,6 @@
 // skyedge-controlplane: reads the configuration, then runs the daemon until it is told to stop.
 // Exit codes: 0 stopped by a signal, 1 failed, 2 wrong configuration or arguments.
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -57,8 +58,10 @@ int main(int argc, char** argv) {
   }
   if (only_check) return check(router_path);
 
+  // A dump, or another process of this user that looks in, would have keys.
   const rlimit none{0, 0};
-  setrlimit(RLIMIT_CORE, &none);  // a dump would hold keys
+  setrlimit(RLIMIT_CORE, &none);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   std::signal(SIGPIPE, SIG_IGN);  // a descriptor of the dataplane may be a pipe without reader
   return run(router_path);
 }

@@ -29,8 +29,8 @@ class Forward {
   explicit Forward(size_t packet_bytes);
 
   Result<> verify();
-  double value();
-  double limit();
+  void value(Samples& samples);
+  void limit(Samples& samples);
 
  private:
   /// kChunk fresh frames into the port's receive ring, of circuits drawn at random.
@@ -102,19 +102,19 @@ Result<> Forward::verify() {
   return {};
 }
 
-double Forward::value() {
+void Forward::value(Samples& samples) {
   fill();
-  uint64_t clocks = 0;
+  Samples bursts;
   for (unsigned burst = 0; burst < kChunk; burst += kBurst)
-    clocks += clocks_of([&] { node_.worker().turn(node_.now_ns()); });
-  return discard_all(node_) == kChunk ? static_cast<double>(clocks) / kChunk : 0;
+    bursts.push_back(clocks_each(kBurst, [&] { node_.worker().turn(node_.now_ns()); }));
+  if (discard_all(node_) == kChunk) samples.insert(samples.end(), bursts.begin(), bursts.end());
 }
 
-double Forward::limit() {
+void Forward::limit(Samples& samples) {
   fill();
   std::array<rte_mbuf*, kBurst> frames;
   RawOps opens, seals;
-  uint64_t clocks = 0;
+  Samples bursts;
   bool authentic = true;
   for (unsigned burst = 0; burst < kChunk; burst += kBurst) {
     node_.port(0).port().rx_burst(0, frames.data(), kBurst);
@@ -127,14 +127,14 @@ double Forward::limit() {
       opens[i] = part.under(*links.find(in_[circuit.in].link)->receive.for_link(0));
       seals[i] = part.under(*links.find(out_[circuit.out].link)->send.now());
     }
-    clocks += clocks_of([&] {
+    bursts.push_back(clocks_each(kBurst, [&] {
       engine_->open(opens);
       engine_->seal(seals);
-    });
+    }));
     for (const AeadOp& op : opens) authentic &= op.authentic;
     rte_pktmbuf_free_bulk(frames.data(), kBurst);
   }
-  return authentic ? static_cast<double>(clocks) / kChunk : 0;
+  if (authentic) samples.insert(samples.end(), bursts.begin(), bursts.end());
 }
 
 }  // namespace
@@ -145,8 +145,8 @@ Result<Case> forward_case(size_t packet_bytes) {
   return Case{.name = "forward/frame-" + std::to_string(packet_bytes),
               .unit = "TSC clocks/packet",
               .limit_is = "open and seal alone",
-              .value = [forward] { return forward->value(); },
-              .limit = [forward] { return forward->limit(); }};
+              .value = [forward](Samples& samples) { forward->value(samples); },
+              .limit = [forward](Samples& samples) { forward->limit(samples); }};
 }
 
 }  // namespace sky::perf

@@ -27,16 +27,16 @@ class Ingress {
   explicit Ingress(size_t packet_bytes);
 
   Result<> verify();
-  double value();
-  double limit();
+  void value(Samples& samples);
+  void limit(Samples& samples);
 
  private:
   void add_destination(uint16_t index);
   Bytes ip_of(uint32_t number, unsigned destination, unsigned flow) const;
   /// kChunk plain packets of flows drawn at random, where a read from the TUN would put them.
   void fill();
-  /// As the TUN's poll does: a burst into the batch, then all stages. Returns its clocks.
-  uint64_t process(unsigned burst);
+  /// The burst into the batch, as the TUN's poll does, then through all stages. Returns the stages' clocks per packet.
+  double process(unsigned burst);
   /// Opens a frame as its receivers would: which packet of this chunk it carries.
   Result<unsigned> opened(const Bytes& frame);
 
@@ -95,16 +95,16 @@ void Ingress::fill() {
   }
 }
 
-uint64_t Ingress::process(unsigned burst) {
-  return clocks_of([&] {
-    for (unsigned i = burst; i < burst + kBurst; ++i) {
-      Slot& slot = batch_.add();
-      slot = {};
-      slot.mbuf = buffers_[i];
-      slot.data = rte_pktmbuf_mtod_offset(buffers_[i], uint8_t*, kIpAt);
-      slot.length = static_cast<uint16_t>(ip_bytes_);
-    }
-    node_.worker().context().count(Counter::injected_tun, kBurst);
+double Ingress::process(unsigned burst) {
+  for (unsigned i = burst; i < burst + kBurst; ++i) {
+    Slot& slot = batch_.add();
+    slot = {};
+    slot.mbuf = buffers_[i];
+    slot.data = rte_pktmbuf_mtod_offset(buffers_[i], uint8_t*, kIpAt);
+    slot.length = static_cast<uint16_t>(ip_bytes_);
+  }
+  node_.worker().context().count(Counter::injected_tun, kBurst);
+  return clocks_each(kBurst, [&] {
     node_.worker().process_plain(batch_);
     node_.worker().flush();
   });
@@ -142,17 +142,16 @@ Result<> Ingress::verify() {
   return fail("ingress: found {} of {} packets sent, {} dropped", arrived, kChunk, node_.total().drops());
 }
 
-double Ingress::value() {
+void Ingress::value(Samples& samples) {
   fill();
-  uint64_t clocks = 0;
-  for (unsigned burst = 0; burst < kChunk; burst += kBurst) clocks += process(burst);
-  return discard_all(node_) == kChunk ? static_cast<double>(clocks) / kChunk : 0;
+  Samples bursts;
+  for (unsigned burst = 0; burst < kChunk; burst += kBurst) bursts.push_back(process(burst));
+  if (discard_all(node_) == kChunk) samples.insert(samples.end(), bursts.begin(), bursts.end());
 }
 
-double Ingress::limit() {
+void Ingress::limit(Samples& samples) {
   fill();
   RawOps inner, outer;
-  uint64_t clocks = 0;
   for (unsigned burst = 0; burst < kChunk; burst += kBurst) {
     for (unsigned i = 0; i < kBurst; ++i) {
       const unsigned destination = destinations_[burst + i];
@@ -166,13 +165,12 @@ double Ingress::limit() {
                        frame, word}
                      .under(*node_.tables->links.find(link.link)->send.now());
     }
-    clocks += clocks_of([&] {
+    samples.push_back(clocks_each(kBurst, [&] {
       engine_->seal(inner);
       engine_->seal(outer);
-    });
+    }));
   }
   rte_pktmbuf_free_bulk(buffers_.data(), kChunk);
-  return static_cast<double>(clocks) / kChunk;
 }
 
 }  // namespace
@@ -183,8 +181,8 @@ Result<Case> ingress_case(size_t packet_bytes) {
   return Case{.name = "ingress/frame-" + std::to_string(packet_bytes),
               .unit = "TSC clocks/packet",
               .limit_is = "two seals alone",
-              .value = [ingress] { return ingress->value(); },
-              .limit = [ingress] { return ingress->limit(); }};
+              .value = [ingress](Samples& samples) { ingress->value(samples); },
+              .limit = [ingress](Samples& samples) { ingress->limit(samples); }};
 }
 
 }  // namespace sky::perf

@@ -39,10 +39,9 @@ Result<Outcome> run(const Entry& entry, const Plan& plan) {
   progress(entry.name + ": prepares and verifies");
   auto one = entry.make();
   if (!one) return std::unexpected(one.error());
-  Outcome outcome = measure(
+  auto outcome = measure(
       *one, plan, [&](unsigned done) { progress(fmt::format("{}: run {} of {}", entry.name, done, plan.runs)); });
   progress("");
-  if (outcome.value == 0 || outcome.limit == 0) return fail("{}: found a run that lost packets", entry.name);
   return outcome;
 }
 

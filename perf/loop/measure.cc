@@ -7,7 +7,13 @@ namespace sky::perf {
 
 namespace {
 
-double quartile_distance(std::vector<double> samples) {
+double median(Samples samples) {
+  const auto middle = samples.begin() + static_cast<ptrdiff_t>(samples.size() / 2);
+  std::ranges::nth_element(samples, middle);
+  return *middle;
+}
+
+double quartile_distance(Samples samples) {
   std::ranges::sort(samples);
   const size_t n = samples.size();
   return samples[n - 1 - n / 4] - samples[n / 4];
@@ -39,19 +45,15 @@ Clocks calibrate() {
   return {.tsc_hz = tsc_hz, .core_hz = tsc_hz * 1e6 / static_cast<double>(fewest)};
 }
 
-double median(std::vector<double> samples) {
-  const auto middle = samples.begin() + static_cast<ptrdiff_t>(samples.size() / 2);
-  std::ranges::nth_element(samples, middle);
-  return *middle;
-}
-
-Outcome measure(const Case& one, const Plan& plan, const std::function<void(unsigned run)>& progress) {
+Result<Outcome> measure(const Case& one, const Plan& plan, const std::function<void(unsigned run)>& progress) {
   Outcome outcome{.name = one.name, .unit = one.unit, .limit_is = one.limit_is};
   for (unsigned run = 0; run <= plan.runs; ++run) {
-    std::vector<double> values, limits;
+    Samples values, limits;
     for (unsigned chunk = 0; chunk < plan.chunks; ++chunk) {
-      values.push_back(one.value());
-      limits.push_back(one.limit());
+      const size_t before = std::min(values.size(), limits.size());
+      one.value(values);
+      one.limit(limits);
+      if (std::min(values.size(), limits.size()) == before) return fail("{}: found a run that lost packets", one.name);
     }
     if (run == 0) continue;
     outcome.runs.push_back(median(values));

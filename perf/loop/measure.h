@@ -1,6 +1,6 @@
-// How every case is measured. One sample is the clocks of one chunk of packets; a run is the median of its chunks, so
-// that a chunk in which the scheduler took the core away is not seen; a case is the median of its runs. Case and limit
-// take turns chunk by chunk (A B A B ...), so that what disturbs one disturbs the other. Clocks are those of the TSC.
+// How every case is measured. A sample is the clocks of one burst, short enough that the scheduler mostly lets it be; a
+// run is the median of its samples, a case the median of its runs. Case and limit take turns chunk by chunk
+// (A B A B ...), so that what disturbs one disturbs the other. Clocks are those of the TSC.
 #pragma once
 
 #include <x86intrin.h>
@@ -9,6 +9,8 @@
 #include <functional>
 #include <string>
 #include <vector>
+
+#include "dataplane/base/result.h"
 
 namespace sky::perf {
 
@@ -32,18 +34,27 @@ uint64_t clocks_of(Work&& work) {
   return end - start;
 }
 
+/// The same for each of `count`.
+template <typename Work>
+double clocks_each(unsigned count, Work&& work) {
+  return static_cast<double>(clocks_of(work)) / count;
+}
+
 struct Plan {
   unsigned runs = 11;
-  unsigned chunks = 16;  ///< of each run
+  unsigned chunks = 16;  ///< of each run, and as many of its limit
 };
 
-/// A case beside its limit; each call does one chunk and returns its clocks per packet (or rule).
+/// Clocks per packet (or rule), one for each burst.
+using Samples = std::vector<double>;
+
+/// A case beside its limit; each call does one chunk and adds its samples, or none when something was lost.
 struct Case {
   std::string name;
   std::string unit;
   std::string limit_is;  ///< what the limit does, in a few words
-  std::function<double()> value;
-  std::function<double()> limit;
+  std::function<void(Samples&)> value;
+  std::function<void(Samples&)> limit;
 };
 
 struct Outcome {
@@ -52,13 +63,12 @@ struct Outcome {
   double spread;        ///< of `runs`: slowest quartile minus fastest
   double limit;         ///< median of `limit_runs`
   double limit_spread;  ///< the same
-  std::vector<double> runs, limit_runs;
+  Samples runs, limit_runs;
 
   double ratio() const { return limit / value; }
 };
 
-double median(std::vector<double> samples);
-/// Warms up for one run, then measures; `progress` is called after each run.
-Outcome measure(const Case& one, const Plan& plan, const std::function<void(unsigned run)>& progress);
+/// Warms up for one run, then measures; `progress` is called after each run. Fails when a chunk gave no samples.
+Result<Outcome> measure(const Case& one, const Plan& plan, const std::function<void(unsigned run)>& progress);
 
 }  // namespace sky::perf

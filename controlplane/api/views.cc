@@ -229,6 +229,7 @@ Json counters_view(const ViewContext& context) {
                 {"buffers_free", header.buffers_free.get()}});
   }
   all["setups_sent"] = context.setups_sent;
+  for (const auto& [reason, count] : context.snapshot.handshakes_refused) all["handshakes_refused_" + reason] = count;
   all["controlplane_up_ns"] = context.snapshot.uptime_ns;
   return all;
 }

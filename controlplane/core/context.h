@@ -7,6 +7,7 @@
 #include "controlplane/core/random.h"
 #include "controlplane/install/planner.h"
 #include "controlplane/install/route_ids.h"
+#include "controlplane/session/gate.h"
 
 namespace sky::controlplane {
 
@@ -19,7 +20,8 @@ struct Context {
   RouteIds routes;
   Outbox out;
   TimeNs now = 0;
-  uint64_t boot_id = 0;  ///< of the dataplane
+  uint64_t boot_id = 0;                                 ///< of the dataplane
+  std::array<uint64_t, kReasons> handshakes_refused{};  ///< by Reason; links and sessions in sum
 
   template <typename... Args>
   void log(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {

@@ -233,6 +233,14 @@ void Core::Parts::settle() {
   }
 }
 
+static std::vector<std::pair<std::string, uint64_t>> refusals(const Context& context) {
+  std::vector<std::pair<std::string, uint64_t>> rows;
+  for (size_t reason = 0; reason < kReasons; ++reason) {
+    rows.emplace_back(name_of(static_cast<Reason>(reason)), context.handshakes_refused[reason]);
+  }
+  return rows;
+}
+
 Snapshot Core::snapshot(TimeNs now) const {
   Parts& parts = *parts_;
   parts.context.now = now;
@@ -244,6 +252,7 @@ Snapshot Core::snapshot(TimeNs now) const {
                     .address = to_string(IpAddress{.bytes = network.address(), .family = Family::ipv6}),
                     .uptime_ns = now - parts.started_ns,
                     .topology_version = network.version(),
+                    .handshakes_refused = refusals(parts.context),
                     .install = {.attached = planner.attached(),
                                 .in_flight = planner.in_flight(),
                                 .boot_id = parts.context.boot_id,

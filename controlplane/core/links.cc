@@ -31,10 +31,6 @@ Prologue prologue_of(const LinkHeader& header) {
           .carrier = kCarrierEthernet};
 }
 
-bool is_worth_a_line(Reason reason) {
-  return reason == Reason::seal || reason == Reason::unknown_peer || reason == Reason::mismatch;
-}
-
 }  // namespace
 
 Links::Links(Context& context, const Identity& identity) : context_(context), gate_(identity, context.random) {}
@@ -161,8 +157,9 @@ void Links::call(Link& link, ByteView message) {
 }
 
 void Links::note(Link* link, const Refusal& refusal) {
+  ++context_.handshakes_refused[to_underlying(refusal.reason)];
+  if (!is_fault(refusal.reason)) return;
   if (link != nullptr) link->last_refusal = fmt::format("{}: {}", name_of(refusal.reason), refusal.error.message);
-  if (!is_worth_a_line(refusal.reason)) return;
   context_.log(LogLevel::warning, "link {}: handshake refused: {}", link == nullptr ? "unknown" : link->own->name,
                refusal.error.message);
 }
@@ -193,7 +190,9 @@ void Links::handle(Link* inside, const Way& way, ByteView message, const Prologu
   }
   const auto receiver = receiver_index(message);
   Link* link = receiver ? find_expecting(way, *receiver) : nullptr;
-  if (link == nullptr || (inside != nullptr && inside != link)) return;
+  if (link == nullptr || (inside != nullptr && inside != link)) {
+    return note(inside, {Reason::unexpected, {"handshake answer: found one to no message that is pending"}});
+  }
   if (type == MessageType::response) return on_response(*link, way, message);
   const auto again = link->handshake.on_cookie(message, context_.now);
   if (!again) return note(link, again.error());
@@ -205,6 +204,14 @@ Links::Link* Links::find_peer(const Way& way, const noise::PublicDh& peer) {
     return link.config->port == way.port && link.config->ethertype == way.ether_type && link.handshake.peer() == peer;
   });
   return found == links_.end() ? nullptr : &*found;
+}
+
+/// The one link that a port and EtherType carry; nullptr where several share them.
+Links::Link* Links::find_only(const Way& way) {
+  const auto carried = [&](const Link& link) {
+    return link.config->port == way.port && link.config->ethertype == way.ether_type;
+  };
+  return std::ranges::count_if(links_, carried) == 1 ? &*std::ranges::find_if(links_, carried) : nullptr;
 }
 
 Links::Link* Links::find_expecting(const Way& way, uint32_t receiver) {
@@ -220,7 +227,8 @@ void Links::on_initiation(Link* inside, const Way& way, const Arrival& arrival) 
   auto& initiation = std::get<Initiation>(*admitted);
   Link* link = inside != nullptr ? inside : find_peer(way, initiation.peer());
   if (link == nullptr || link->handshake.peer() != initiation.peer()) {
-    return note(inside, {Reason::unknown_peer, {"handshake message 1: found a key that belongs to no link there"}});
+    return note(inside != nullptr ? inside : find_only(way),
+                {Reason::unknown_peer, {"handshake message 1: found a key that belongs to no link there"}});
   }
   auto step = link->handshake.on_initiation(std::move(initiation), offer(*link), usable(link->index), context_.now);
   if (!step) return note(link, step.error());

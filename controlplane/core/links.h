@@ -96,6 +96,7 @@ class Links {
   void say(const Way& way, uint32_t receiver_index, ByteView message);
   void call(Link& link, ByteView message);
   void note(Link* link, const Refusal& refusal);
+  Link* find_only(const Way& way);
   Link* find_peer(const Way& way, const noise::PublicDh& peer);
   Link* find_expecting(const Way& way, uint32_t receiver_index);
   Way bare_way(const Link& link) const;

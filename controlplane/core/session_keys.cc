@@ -38,8 +38,9 @@ Terms Sessions::offer(const Session& session) const {
 }
 
 void Sessions::note(Session& session, const Refusal& refusal) {
+  ++context_.handshakes_refused[to_underlying(refusal.reason)];
+  if (!is_fault(refusal.reason)) return;
   session.last_refusal = fmt::format("{}: {}", name_of(refusal.reason), refusal.error.message);
-  if (refusal.reason != Reason::seal && refusal.reason != Reason::mismatch) return;
   context_.log(LogLevel::warning, "session with {}: handshake refused: {}", context_.network.name_of(session.peer),
                refusal.error.message);
 }

@@ -22,7 +22,7 @@ struct LinkSnapshot {
   std::string peer_mac;      ///< empty until learned
   uint16_t mtu = 0;          ///< carrier payload, bytes
   uint64_t handshakes = 0;   ///< final ones, in this control plane's life
-  std::string last_refusal;  ///< why a handshake message was last refused; empty when none was
+  std::string last_refusal;  ///< fault for which a handshake message was last refused; empty when none was
 };
 
 /// A path to a node as the path source gives it, and the circuit that uses it.
@@ -127,6 +127,7 @@ struct Snapshot {
   std::string address;
   uint64_t uptime_ns = 0;
   uint64_t topology_version = 0;
+  std::vector<std::pair<std::string, uint64_t>> handshakes_refused;  ///< by reason
   InstallSnapshot install;
   std::vector<LinkSnapshot> links;
   std::vector<PathSnapshot> paths;

@@ -36,6 +36,11 @@ enum class Reason : uint8_t {
 inline constexpr size_t kReasons = 9;
 const char* name_of(Reason reason);
 
+/// Of a fault that lasts, which its operator must hear of; the others happen between well-configured nodes, too.
+inline bool is_fault(Reason reason) {
+  return reason == Reason::seal || reason == Reason::unknown_peer || reason == Reason::mismatch;
+}
+
 struct Refusal {
   Reason reason;
   Error error;

@@ -53,6 +53,8 @@ def mutated_frames(dice, frames, count):
             del frame[dice.randint(15, len(frame)) :]
         elif shape == 1:
             frame += dice.randbytes(dice.randint(1, 64))
+        if dice.random() < 0.5 and len(frame) >= 30:
+            frame[26:30] = dice.randbytes(4)  # of the counter: one not seen before gets past the look at the window
         for _ in range(dice.randint(1, 8) if shape >= 2 else 0):
             frame[dice.randint(14, len(frame) - 1)] ^= 1 << dice.randint(0, 7)
         yield frame[:1514]

@@ -35,7 +35,7 @@ class HttpServer {
   static constexpr size_t kMostBodyBytes = 4096;
   static constexpr size_t kConnectionBytes = 16 << 10;
 
-  /// To be called exactly once, in the handler or later; the client waits that long.
+  /// To be called exactly once, in the handler or later; the client waits that long. After a later call run() is due.
   using Responder = std::function<void(Response)>;
   using Handler = std::function<void(const Request&, Responder)>;
 

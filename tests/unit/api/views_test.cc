@@ -27,22 +27,32 @@ class ViewTest : public testing::Test, public ApiBackend {
     port().up.set(1);
     counters.emplace(*Counters::view(page));
 
-    router.ports = {{.name = "p0", .device = "net_af_packet0,iface=veth0"}};
+    router.ports.resize(1);
+    router.ports[0].name = "p0";
+    router.ports[0].device = "net_af_packet0,iface=veth0";
     router.dataplane.workers = {3};
     snapshot.node = "a1";
     snapshot.install.attached = true;
-    snapshot.links = {{.index = LinkIndex{0}, .name = "a1-g1", .peer = "g1", .port = "p0", .state = "up"}};
-    snapshot.paths = {{.to = "d1", .rank = 0, .nodes = {"a1", "g1", "d1"}, .delay_ns = 3'000'000},
-                      {.to = "d1", .rank = 1, .nodes = {"a1", "b1", "b2", "d1"}}};
-    snapshot.groups = {{.index = GroupIndex{2}, .node = "d1", .state = "up"}};
+    LinkSnapshot& a1_g1 = snapshot.links.emplace_back();
+    a1_g1.name = "a1-g1";
+    a1_g1.peer = "g1";
+    a1_g1.state = "up";
+    GroupSnapshot& group = snapshot.groups.emplace_back();
+    group.index = GroupIndex{2};
+    group.node = "d1";
+    group.state = "up";
     for (uint8_t slot = 0; slot < 2; ++slot) {
-      // A circuit serves both its ends: one that the peer made counts as well.
-      snapshot.groups[0].members.push_back({.slot = slot, .own = slot == 0, .live = true});
+      snapshot.paths.emplace_back().to = "d1";
+      MemberSnapshot& own = group.members.emplace_back();
+      own.slot = slot;
+      own.own = own.live = true;
     }
-    snapshot.circuits = {
-        {.circuit = "ab", .role = "ingress", .state = "up", .member = true, .group = GroupIndex{2}, .slot = 1}};
-    snapshot.destinations = {{.prefix = "fd04::/48", .group = GroupIndex{2}, .node = "d1"},
-                             {.prefix = "fd01::/48", .local = true}};
+    CircuitSnapshot& circuit = snapshot.circuits.emplace_back();
+    circuit.state = "up";
+    circuit.member = true;
+    circuit.group = group.index;
+    circuit.slot = 1;
+    snapshot.destinations.resize(2);
   }
 
   WorkerStats& worker() { return at<WorkerStats>(layout.workers); }

@@ -87,7 +87,9 @@ struct Network {
     b2 = topology.add_node(beta, "b2", {3});
     d1 = topology.add_node(delta, "d1", {4});
     topology.at(a1).addresses = {address("fd01::1"), address("10.1.0.1")};
-    router.ports = {{.mtu = 9000}, {.mtu = 1500}};
+    router.ports.resize(2);
+    router.ports[0].mtu = 9000;
+    router.ports[1].mtu = 1500;
   }
   Topology topology;
   RouterConfig router;
@@ -130,7 +132,7 @@ TEST(KernelPlan, TheMtuNeverCostsIpv6) {
   EXPECT_EQ(interface_mtu(1200), 1280u);
   EXPECT_EQ(interface_mtu(1420), 1420u);
   Network network;
-  network.router.ports = {{.mtu = 1300}};
+  network.router.ports[1].mtu = 1300;
   EXPECT_EQ(plan_of(network.router, network.topology, network.a1).mtu, 1280u);
 }
 

@@ -6,11 +6,12 @@ namespace sky::dataplane {
 
 namespace {
 
+/// Zeros, also where a frame that passes through had something else: what hides there goes no further.
 void pad(Slot& slot) noexcept {
-  constexpr size_t kLeast = kLinkOverhead + kMinSealedBytes;
-  if (slot.length >= kLeast) return;
-  std::memset(slot.data + slot.length, 0, kLeast - slot.length);
-  slot.length = kLeast;
+  const size_t packet = sizeof(PacketHeader) + packet_header(slot.data).size.get();
+  if (packet >= kMinSealedBytes) return;
+  std::memset(slot.data + kLinkOverhead + packet, 0, kMinSealedBytes - packet);
+  slot.length = kLinkOverhead + kMinSealedBytes;
 }
 
 bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op) noexcept {

@@ -55,6 +55,14 @@ TEST_F(Forward, EveryLengthExactlyAndPaddedWithZeros) {
   }
 }
 
+TEST_F(Forward, WhatHidesInThePaddingGoesNoFurther) {
+  Bytes inside = packet(17, kRoute, pattern(3));
+  inside.resize(14, 0xee);
+  Bytes clean = packet(17, kNext, pattern(3));
+  clean.resize(14);
+  EXPECT_EQ(clean, only(node.exchange(0, {seal(inside)}), right).inside);
+}
+
 TEST_F(Forward, ABurstKeepsItsOrderAndItsCountersRise) {
   std::vector<Bytes> frames;
   for (uint8_t i = 0; i < 64; ++i) frames.push_back(seal(packet(17, kRoute, Bytes(1, i))));

@@ -29,6 +29,21 @@ Ipv6Address address(std::string_view text) {
   return out;
 }
 
+bool in_prefix(const Bytes& address, const Ipv6Address& prefix, unsigned length) {
+  for (unsigned bit = 0; bit < length; ++bit) {
+    if (((prefix[bit / 8] ^ address[bit / 8]) >> (7 - bit % 8) & 1) != 0) return false;
+  }
+  return true;
+}
+
+bool is_ip(const Bytes& packet) {
+  if (packet.empty()) return false;
+  if (packet[0] >> 4 == 6) return packet.size() >= 40 && packet.size() == 40 + get(packet, 4, 2);
+  const size_t header = (packet[0] & 15u) * 4;
+  return packet[0] >> 4 == 4 && packet.size() >= std::max<size_t>(header, 20) && header >= 20 &&
+         packet.size() == get(packet, 2, 2);
+}
+
 Bytes ipv6(const IpSpec& spec) {
   Bytes bytes;
   put(bytes, 0x60000000, 4);

@@ -1,6 +1,7 @@
 // Bytes of packets, written by hand: big-endian words and plain IP packets (RFC 8200, RFC 791) for tests.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -28,6 +29,12 @@ inline Bytes operator+(Bytes left, const Bytes& right) {
   return left;
 }
 
+/// `count` bytes from `from` on, or all that follow.
+inline Bytes part(const Bytes& bytes, size_t from, size_t count = SIZE_MAX) {
+  const auto begin = bytes.begin() + static_cast<ptrdiff_t>(from);
+  return {begin, begin + static_cast<ptrdiff_t>(std::min(count, bytes.size() - from))};
+}
+
 /// `count` bytes that differ from one another and from zero where that is possible.
 inline Bytes pattern(size_t count, unsigned seed = 1) {
   Bytes bytes(count);
@@ -44,6 +51,12 @@ struct IpSpec {
   uint16_t source_port = 1000;
   uint16_t destination_port = 2000;
 };
+
+/// Whether the first `length` bits are the prefix's.
+bool in_prefix(const Bytes& address, const Ipv6Address& prefix, unsigned length);
+
+/// Exactly one IPv6 or IPv4 packet of the length that its header says.
+bool is_ip(const Bytes& packet);
 
 Bytes ipv6(const IpSpec& spec);
 Bytes ipv4(const IpSpec& spec);

@@ -109,7 +109,7 @@ void Node::run(uint64_t ns, uint64_t step_ns) {
   }
 }
 
-std::expected<void, Refusal> Node::try_install(const std::vector<InstallMessage>& messages) {
+std::expected<void, Refusal> Node::try_install(const std::vector<InstallMessage>& messages, bool settle) {
   now_ns_ += 1'000;
   tables->begin_turn(now_ns_);
   std::expected<void, Refusal> done;
@@ -120,7 +120,7 @@ std::expected<void, Refusal> Node::try_install(const std::vector<InstallMessage>
     done = std::unexpected(plan.error());
   }
   tables->end_turn(main_events_);
-  for (int turns = 0; done && !tables->settled(); ++turns) {
+  for (int turns = 0; settle && done && !tables->settled(); ++turns) {
     if (turns == 10) throw std::runtime_error("a batch does not settle");
     turn();
   }

@@ -47,7 +47,8 @@ class Node {
 
   // Installs: one batch, checked and applied by the agent's code. The first is for those that must succeed.
   void install(const std::vector<InstallMessage>& messages);
-  std::expected<void, dataplane::Refusal> try_install(const std::vector<InstallMessage>& messages);
+  /// `settle`: as many turns more as it takes until the batch would be acked.
+  std::expected<void, dataplane::Refusal> try_install(const std::vector<InstallMessage>& messages, bool settle = true);
 
   // In and out.
   MemoryPort& port(unsigned index) { return *ports_[index]; }

@@ -1,6 +1,7 @@
 #include "tests/support/oracle.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace sky::test {
 
@@ -10,13 +11,18 @@ constexpr size_t kEthernetBytes = 14;
 constexpr size_t kHeaderBytes = 16;
 constexpr size_t kTag = 16;
 constexpr size_t kLeastInside = 14;
+constexpr uint64_t kWindow = 8192;
+constexpr uint64_t kCounterEnd = (uint64_t{1} << 56) - 1;
 
 Bytes mac_bytes(const MacAddress& mac) {
   return {mac.begin(), mac.end()};
 }
 
-Header read_header(std::span<const uint8_t> at) {
-  return {at[0], at[1], at[2], at[3], static_cast<uint32_t>(get(at, 4, 4)), get(at, 8, 8)};
+Bytes session_associated(uint64_t session_id, uint64_t epoch) {
+  Bytes out;
+  put(out, session_id, 8);
+  put(out, epoch, 8);
+  return out;
 }
 
 }  // namespace
@@ -73,6 +79,23 @@ const Gcm& Chain::step(uint32_t step) {
   return epochs_[step];
 }
 
+bool SeenCounters::looks_fresh(uint64_t counter, uint64_t burst) {
+  if (std::exchange(burst_, burst) != burst) {
+    in_burst_.clear();
+    while (!seen_.empty() && *seen_.begin() + kWindow <= *seen_.rbegin()) seen_.erase(seen_.begin());
+    if (!seen_.empty()) newest_before_ = *seen_.rbegin();
+  }
+  if (counter >= kCounterEnd || (seen_.contains(counter) && !in_burst_.contains(counter))) return false;
+  return !newest_before_ || counter + kWindow > *newest_before_;
+}
+
+bool SeenCounters::add(uint64_t counter) {
+  if (!seen_.empty() && counter + kWindow <= *seen_.rbegin()) return false;
+  if (!seen_.insert(counter).second) return false;
+  in_burst_.insert(counter);
+  return true;
+}
+
 Bytes packet(unsigned type, uint32_t route, const Bytes& payload) {
   Bytes out;
   put(out, type, 1);
@@ -86,6 +109,34 @@ Bytes Header::bytes() const {
   put(out, link_index, 4);
   put(out, lane_counter, 8);
   return out;
+}
+
+Header read_header(std::span<const uint8_t> at) {
+  return {at[0], at[1], at[2], at[3], static_cast<uint32_t>(get(at, 4, 4)), get(at, 8, 8)};
+}
+
+Bytes seal_frame(const Gcm& key, const Header& header, const Bytes& inside) {
+  const Bytes associated = header.bytes();
+  return associated + key.seal(header.lane_counter, associated, inside);
+}
+
+std::optional<Bytes> open_frame(const Gcm& key, std::span<const uint8_t> frame) {
+  return key.open(get(frame, 8, 8), frame.first(kHeaderBytes), frame.subspan(kHeaderBytes, kTag),
+                  frame.subspan(kHeaderBytes + kTag));
+}
+
+Bytes seal_datagram(const Gcm& key, uint64_t session_id, unsigned epoch, unsigned stream, uint64_t counter,
+                    const Bytes& inner) {
+  const uint64_t word = uint64_t{epoch} << 62 | uint64_t{stream} << 48 | counter;
+  Bytes out;
+  put(out, word, 8);
+  return out + key.seal(word, session_associated(session_id, epoch), inner);
+}
+
+std::optional<Bytes> open_datagram(const Gcm& key, uint64_t session_id, const Bytes& datagram) {
+  const uint64_t word = get(datagram, 0, 8);
+  const auto all = std::span(datagram);
+  return key.open(word, session_associated(session_id, word >> 62), all.subspan(8, kTag), all.subspan(24));
 }
 
 LinkPeer::LinkPeer(uint16_t its_link, uint16_t its_peer_index, uint64_t seed)
@@ -118,22 +169,18 @@ Header LinkPeer::next_header() {
 
 Bytes LinkPeer::seal(const Header& header, Bytes inside) {
   inside.resize(std::max(inside.size(), kLeastInside));
-  const Bytes associated = header.bytes();
-  return ethernet_towards_node() + associated + towards_node.step(step).seal(header.lane_counter, associated, inside);
+  return ethernet_towards_node() + seal_frame(towards_node.step(step), header, inside);
 }
 
 std::optional<OpenedFrame> LinkPeer::open(std::span<const uint8_t> frame) {
   if (frame.size() < kEthernetBytes + kHeaderBytes + kTag + kLeastInside) return std::nullopt;
   if (!std::ranges::equal(frame.first(kEthernetBytes), ethernet_from_node())) return std::nullopt;
-  const auto associated = frame.subspan(kEthernetBytes, kHeaderBytes);
-  const Header header = read_header(associated);
+  const Header header = read_header(frame.subspan(kEthernetBytes));
   if (header.epoch >> 7 != parity || header.link_index != peer_index) return std::nullopt;
   // The wire has seven bits of the step: the one next to the newest heard.
   uint32_t its_step = from_step + ((header.epoch - from_step) & 127);
   if (its_step > from_step + 64 && its_step >= 128) its_step -= 128;
-  auto inside = from_node.step(its_step)
-                    .open(header.lane_counter, associated, frame.subspan(kEthernetBytes + kHeaderBytes, kTag),
-                          frame.subspan(kEthernetBytes + kHeaderBytes + kTag));
+  auto inside = open_frame(from_node.step(its_step), frame.subspan(kEthernetBytes));
   if (!inside) return std::nullopt;
   from_step = std::max(from_step, its_step);
   const size_t packet_bytes = 7 + get(*inside, 5, 2);
@@ -164,12 +211,7 @@ SessionPeer::SessionPeer(uint32_t its_session, uint64_t seed)
       from_node(from_secret) {}
 
 Bytes SessionPeer::seal(unsigned epoch, unsigned stream, uint64_t counter, const Bytes& inner) {
-  const uint64_t word = uint64_t{epoch} << 62 | uint64_t{stream} << 48 | counter;
-  Bytes associated, out;
-  put(associated, session_id, 8);
-  put(associated, epoch, 8);
-  put(out, word, 8);
-  return out + towards_node.step(step).seal(word, associated, inner);
+  return seal_datagram(towards_node.step(step), session_id, epoch, stream, counter, inner);
 }
 
 std::optional<SessionPeer::Opened> SessionPeer::open(const Bytes& datagram) {
@@ -177,14 +219,10 @@ std::optional<SessionPeer::Opened> SessionPeer::open(const Bytes& datagram) {
   const uint64_t word = get(datagram, 0, 8);
   const auto epoch = static_cast<unsigned>(word >> 62);
   if (epoch >> 1 != parity) return std::nullopt;
-  Bytes associated;
-  put(associated, session_id, 8);
-  put(associated, epoch, 8);
-  const auto all = std::span(datagram);
   // The wire has one bit of the step: the newest heard, the next, or the one before.
   for (uint32_t of = from_step == 0 ? 0 : from_step - 1; of <= from_step + 1; ++of) {
     if ((of & 1) != (epoch & 1)) continue;
-    auto inner = from_node.step(of).open(word, associated, all.subspan(8, kTag), all.subspan(24));
+    auto inner = open_datagram(from_node.step(of), session_id, datagram);
     if (!inner) continue;
     from_step = std::max(from_step, of);
     return Opened{epoch, static_cast<unsigned>(word >> 48) & 0x3fff, word & 0xffffffffffff, std::move(*inner)};

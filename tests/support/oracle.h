@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "tests/support/bytes.h"
 
@@ -44,6 +45,20 @@ class Chain {
   std::deque<Gcm> epochs_;
 };
 
+/// Which counters of one key and lane or stream were seen: the newest 8192. A look before the tag is checked knows what
+/// earlier bursts brought, the final verdict also what stood before it in its own.
+class SeenCounters {
+ public:
+  bool looks_fresh(uint64_t counter, uint64_t burst);
+  /// False when it was there already.
+  bool add(uint64_t counter);
+
+ private:
+  std::set<uint64_t> seen_, in_burst_;
+  std::optional<uint64_t> newest_before_;
+  uint64_t burst_ = 0;
+};
+
 /// A packet as Skywire has it: type, route ID, size, payload.
 Bytes packet(unsigned type, uint32_t route, const Bytes& payload = {});
 
@@ -58,6 +73,17 @@ struct Header {
   Bytes bytes() const;
   bool operator==(const Header&) const = default;
 };
+
+Header read_header(std::span<const uint8_t> at);
+
+/// From the link header on: header, tag, sealed packet and padding.
+Bytes seal_frame(const Gcm& key, const Header& header, const Bytes& inside);
+std::optional<Bytes> open_frame(const Gcm& key, std::span<const uint8_t> frame);
+
+/// A Datagram's payload: the word of epoch, stream and counter, tag, sealed inner packet.
+Bytes seal_datagram(const Gcm& key, uint64_t session_id, unsigned epoch, unsigned stream, uint64_t counter,
+                    const Bytes& inner);
+std::optional<Bytes> open_datagram(const Gcm& key, uint64_t session_id, const Bytes& datagram);
 
 struct OpenedFrame {
   Header header;

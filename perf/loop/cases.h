@@ -9,11 +9,15 @@
 
 namespace sky::perf {
 
-inline constexpr unsigned kChunk = 1024;  ///< packets of one sample: a full receive ring
+inline constexpr unsigned kChunk = 1024;  ///< packets of one chunk: a full receive ring
 
 /// A transit router: frames with packets of that size come from four links and leave by four others.
 Result<Case> forward_case(size_t packet_bytes);
 /// An edge router: plain IPv6 packets become Datagram packets of that size, sealed end to end and for the link.
 Result<Case> ingress_case(size_t packet_bytes);
+
+/// A control plane that puts so many rules and deletes them, through rings, agent and tables; rules in whole batches of
+/// 50,000.
+Result<Case> install_case(uint32_t rules);
 
 }  // namespace sky::perf

@@ -143,8 +143,9 @@ Result<Case> forward_case(size_t packet_bytes) {
   auto forward = std::make_shared<Forward>(packet_bytes);
   if (auto verified = forward->verify(); !verified) return std::unexpected(verified.error());
   return Case{.name = "forward/frame-" + std::to_string(packet_bytes),
-              .unit = "TSC clocks/packet",
+              .unit = kClocksPerPacket,
               .limit_is = "open and seal alone",
+              .chunks = 16,
               .value = [forward](Samples& samples) { forward->value(samples); },
               .limit = [forward](Samples& samples) { forward->limit(samples); }};
 }

@@ -179,8 +179,9 @@ Result<Case> ingress_case(size_t packet_bytes) {
   auto ingress = std::make_shared<Ingress>(packet_bytes);
   if (auto verified = ingress->verify(); !verified) return std::unexpected(verified.error());
   return Case{.name = "ingress/frame-" + std::to_string(packet_bytes),
-              .unit = "TSC clocks/packet",
+              .unit = kClocksPerPacket,
               .limit_is = "two seals alone",
+              .chunks = 16,
               .value = [ingress](Samples& samples) { ingress->value(samples); },
               .limit = [ingress](Samples& samples) { ingress->limit(samples); }};
 }

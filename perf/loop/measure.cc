@@ -45,11 +45,14 @@ Clocks calibrate() {
   return {.tsc_hz = tsc_hz, .core_hz = tsc_hz * 1e6 / static_cast<double>(fewest)};
 }
 
-Result<Outcome> measure(const Case& one, const Plan& plan, const std::function<void(unsigned run)>& progress) {
-  Outcome outcome{.name = one.name, .unit = one.unit, .limit_is = one.limit_is};
-  for (unsigned run = 0; run <= plan.runs; ++run) {
+Result<Outcome> measure(const Case& one, unsigned runs, const std::function<void(unsigned run)>& progress) {
+  Outcome outcome{};
+  outcome.name = one.name;
+  outcome.unit = one.unit;
+  outcome.limit_is = one.limit_is;
+  for (unsigned run = 0; run <= runs; ++run) {
     Samples values, limits;
-    for (unsigned chunk = 0; chunk < plan.chunks; ++chunk) {
+    for (unsigned chunk = 0; chunk < one.chunks; ++chunk) {
       const size_t before = std::min(values.size(), limits.size());
       one.value(values);
       one.limit(limits);

@@ -40,19 +40,18 @@ double clocks_each(unsigned count, Work&& work) {
   return static_cast<double>(clocks_of(work)) / count;
 }
 
-struct Plan {
-  unsigned runs = 11;
-  unsigned chunks = 16;  ///< of each run, and as many of its limit
-};
-
-/// Clocks per packet (or rule), one for each burst.
+/// What one packet (or message) took, one for each burst.
 using Samples = std::vector<double>;
+
+inline constexpr const char* kClocksPerPacket = "TSC clocks/packet";
+inline constexpr const char* kNsPerMessage = "ns of CPU/message";
 
 /// A case beside its limit; each call does one chunk and adds its samples, or none when something was lost.
 struct Case {
   std::string name;
   std::string unit;
   std::string limit_is;  ///< what the limit does, in a few words
+  unsigned chunks;       ///< of each run, and as many of its limit
   std::function<void(Samples&)> value;
   std::function<void(Samples&)> limit;
 };
@@ -66,9 +65,10 @@ struct Outcome {
   Samples runs, limit_runs;
 
   double ratio() const { return limit / value; }
+  double per_second(const Clocks& clocks) const { return (unit == kClocksPerPacket ? clocks.tsc_hz : 1e9) / value; }
 };
 
 /// Warms up for one run, then measures; `progress` is called after each run. Fails when a chunk gave no samples.
-Result<Outcome> measure(const Case& one, const Plan& plan, const std::function<void(unsigned run)>& progress);
+Result<Outcome> measure(const Case& one, unsigned runs, const std::function<void(unsigned run)>& progress);
 
 }  // namespace sky::perf

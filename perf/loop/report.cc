@@ -37,31 +37,32 @@ std::string to_json(const Clocks& clocks, std::span<const Outcome> outcomes) {
                      {"hugepages", false}};
   json["cases"] = nlohmann::ordered_json::array();
   for (const Outcome& one : outcomes) {
-    json["cases"].push_back({{"name", one.name},
-                             {"value", one.value},
-                             {"unit", one.unit},
-                             {"limit", one.limit},
-                             {"ratio", one.ratio()},
-                             {"runs", one.runs},
-                             {"spread", one.spread},
-                             {"limit_is", one.limit_is},
-                             {"limit_runs", one.limit_runs},
-                             {"limit_spread", one.limit_spread},
-                             {"core_clocks", one.value * clocks.core_hz / clocks.tsc_hz},
-                             {"millions_per_second", clocks.tsc_hz / one.value / 1e6}});
+    nlohmann::ordered_json entry = {{"name", one.name},
+                                    {"value", one.value},
+                                    {"unit", one.unit},
+                                    {"limit", one.limit},
+                                    {"ratio", one.ratio()},
+                                    {"runs", one.runs},
+                                    {"spread", one.spread},
+                                    {"limit_is", one.limit_is},
+                                    {"limit_runs", one.limit_runs},
+                                    {"limit_spread", one.limit_spread},
+                                    {"millions_per_second", one.per_second(clocks) / 1e6}};
+    if (one.unit == kClocksPerPacket) entry["core_clocks"] = one.value * clocks.core_hz / clocks.tsc_hz;
+    json["cases"].push_back(entry);
   }
   return json.dump(2) + "\n";
 }
 
 std::string to_table(const Clocks& clocks, std::span<const Outcome> outcomes) {
-  std::string text = fmt::format("{}; TSC {:.3f} GHz, core about {:.2f} GHz; clocks are the TSC's\n",
+  std::string text = fmt::format("{}; TSC {:.3f} GHz, core about {:.2f} GHz\n",
                                  proc_value("/proc/cpuinfo", "model name"), clocks.tsc_hz / 1e9, clocks.core_hz / 1e9);
-  text += fmt::format("{:<20} {:>9} {:>8} {:>9} {:>8} {:>6} {:>7}  {}\n", "case", "clocks", "spread", "limit", "spread",
-                      "ratio", "M/s", "limit is");
+  text += fmt::format("{:<20} {:>8} {:>7} {:>8} {:>7} {:>6} {:>6}  {:<18} {}\n", "case", "value", "spread", "limit",
+                      "spread", "ratio", "M/s", "unit", "limit is");
   for (const Outcome& one : outcomes) {
-    text += fmt::format("{:<20} {:>9.1f} {:>8.1f} {:>9.1f} {:>8.1f} {:>6.3f} {:>7.2f}  {}\n", one.name, one.value,
-                        one.spread, one.limit, one.limit_spread, one.ratio(), clocks.tsc_hz / one.value / 1e6,
-                        one.limit_is);
+    text += fmt::format("{:<20} {:>8.1f} {:>7.1f} {:>8.1f} {:>7.1f} {:>6.3f} {:>6.2f}  {:<18} {}\n", one.name,
+                        one.value, one.spread, one.limit, one.limit_spread, one.ratio(), one.per_second(clocks) / 1e6,
+                        one.unit, one.limit_is);
   }
   return text;
 }

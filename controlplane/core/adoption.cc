@@ -55,9 +55,9 @@ bool adopt_end(const AdoptionParts& parts, Circuit& circuit, const Rule& rule) {
   return true;
 }
 
-bool has_known_links(const Network& network, const Circuit& circuit) {
+bool has_adopted_links(const Links& links, const Circuit& circuit) {
   return std::ranges::all_of(std::array{circuit.up, circuit.down},
-                             [&](const Leg& leg) { return leg.mine == kControlRoute || network.has_link(leg.link); });
+                             [&](const Leg& leg) { return leg.mine == kControlRoute || links.is_adopted(leg.link); });
 }
 
 std::map<CircuitId, CircuitRows> circuits_of(const std::vector<InstallMessage>& rows, RouteIds& routes) {
@@ -85,7 +85,7 @@ size_t adopt(const std::vector<InstallMessage>& rows, AdoptionParts parts) {
   std::vector<CircuitId> adopted;
   for (const auto& [id, found] : circuits_of(rows, parts.context.routes)) {
     auto circuit = recover(found);
-    if (!circuit || !has_known_links(parts.context.network, *circuit)) continue;
+    if (!circuit || !has_adopted_links(parts.links, *circuit)) continue;
     if (circuit->is_end() && !adopt_end(parts, *circuit, found.rules.front().rule)) continue;
     parts.circuits.adopt(std::move(*circuit));
     adopted.push_back(id);

@@ -115,6 +115,12 @@ void Core::Parts::on(const Attached& event) {
     if (row.verb == Verb::put_session) session_rows.emplace(row.as<SessionMessage>().session, row.as<SessionMessage>());
     if (row.verb == Verb::put_member) live.emplace(key_of(row).value(), row.as<MemberMessage>().live != 0);
   }
+  const bool moved = std::ranges::any_of(
+      link_rows, [&](const auto& row) { return context.network.has_link(row.first) && !links->is_adopted(row.first); });
+  if (moved) {
+    context.log(LogLevel::warning, "router.yaml has its links in another order: what stood under the old one goes");
+    context.planner.evict_orphans();
+  }
   links->attached(link_rows);
   sessions.attached(session_rows);
   groups->attached(live);

@@ -10,7 +10,9 @@ namespace {
 
 constexpr uint64_t kCallAfterDown_ns = kSecondNs;
 constexpr uint64_t kCallUnheard_ns = 5 * kSecondNs;  ///< final keys, and the link does not come up
+constexpr uint64_t kLookAgain_ns = 100 * kMillisecondNs;
 constexpr unsigned kCallsInside = 2;
+constexpr unsigned kCallsInVain = 8;  ///< about two minutes: told once
 constexpr uint64_t kAfterRefusal_ns = 5 * kSecondNs;
 constexpr MacAddress kBroadcast{0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 constexpr uint8_t kCarrierEthernet = 1;
@@ -73,7 +75,7 @@ LinkMessage Links::row_of(const Link& link, uint32_t peer_index, const MacAddres
           .interval_us = static_cast<uint32_t>(config.liveness.interval_ns / kMicrosecondNs),
           .hold_ms = static_cast<uint32_t>(config.liveness.hold_ns / kMillisecondNs),
           .mtu = mtu(link.index),
-          .cookie = __builtin_bit_cast(Be64, link.own->id).get()};
+          .cookie = cookie_of(link)};
 }
 
 void Links::place(Link& link, const LinkMessage& row) {
@@ -85,10 +87,13 @@ void Links::place(Link& link, const LinkMessage& row) {
 void Links::adopt(const LinkMessage& row) {
   if (to_underlying(row.link) >= links_.size()) return;
   Link& link = links_[to_underlying(row.link)];
-  const LinkMessage wanted = row_of(link, row.peer_index, row.peer_mac);
-  if (row.cookie != wanted.cookie) return;
-  place(link, wanted);
+  if (row.cookie != cookie_of(link)) return;
+  place(link, row_of(link, row.peer_index, row.peer_mac));
   link.parity = row.rx_parity;
+}
+
+bool Links::is_adopted(LinkIndex index) const {
+  return to_underlying(index) < links_.size() && links_[to_underlying(index)].placed;
 }
 
 void Links::attached(const std::map<LinkIndex, LinkMessage>& standing) {
@@ -152,7 +157,10 @@ void Links::say(const Way& way, uint32_t receiver_index, ByteView message) {
 /// An initiation of ours: inside the link while it lives, and bare when that is in vain: it may be deaf one way.
 void Links::call(Link& link, ByteView message) {
   Way way = bare_way(link);
-  if (usable(link.index) && link.calls++ < kCallsInside) way.link = link.index;
+  if (usable(link.index) && link.calls < kCallsInside) way.link = link.index;
+  if (++link.calls == kCallsInVain) {
+    context_.log(LogLevel::warning, "link {}: {} does not answer handshakes", link.own->name, link.own->peer_name);
+  }
   say(way, 0, message);
 }
 
@@ -201,7 +209,8 @@ void Links::handle(Link* inside, const Way& way, ByteView message, const Prologu
 
 Links::Link* Links::find_peer(const Way& way, const noise::PublicDh& peer) {
   const auto found = std::ranges::find_if(links_, [&](const Link& link) {
-    return link.config->port == way.port && link.config->ethertype == way.ether_type && link.handshake.peer() == peer;
+    return link.config->port == way.port && link.config->ethertype == way.ether_type && link.handshake.peer() == peer &&
+           !waits(link);
   });
   return found == links_.end() ? nullptr : &*found;
 }
@@ -331,6 +340,7 @@ void Links::on_state(LinkIndex index, bool up) {
 
 void Links::tick() {
   for (Link& link : links_) {
+    if (link.want_at <= context_.now && waits(link)) link.want_at = context_.now + kLookAgain_ns;
     if (link.want_at <= context_.now) {
       link.want_at = kNever;
       link.handshake.want(context_.now);

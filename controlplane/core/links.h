@@ -26,7 +26,9 @@ class Links {
                                                const std::vector<Secret<32>>& pre_shared);
 
   /// What the first attachment found: the peer's index and MAC are taken over, the rest comes from the configuration.
+  /// A row of another link, from another configuration, is not: its index waits until the dataplane has let go of it.
   void adopt(const LinkMessage& row);
+  bool is_adopted(LinkIndex link) const;
   /// What stands, with its state, by link index; nothing for those that do not.
   void attached(const std::map<LinkIndex, LinkMessage>& standing);
   void detached();
@@ -86,6 +88,9 @@ class Links {
   Links(Context& context, const Identity& identity);
 
   Terms offer(const Link& link) const;
+  uint64_t cookie_of(const Link& link) const { return __builtin_bit_cast(Be64, link.own->id).get(); }
+  /// Its index still stands for another link.
+  bool waits(const Link& link) const { return !link.placed && context_.planner.knows(link_key(link.index)); }
   LinkMessage row_of(const Link& link, uint32_t peer_index, const MacAddress& mac) const;
   void place(Link& link, const LinkMessage& row);
   void handle(Link* inside, const Way& way, ByteView message, const Prologue& prologue);

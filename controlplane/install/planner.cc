@@ -90,6 +90,10 @@ void Planner::detach() {
   generation_ = 0;
 }
 
+void Planner::evict_orphans() {
+  for (TimeNs& until : orphans_ | std::views::values) until = 0;
+}
+
 void Planner::tick(TimeNs now) {
   if (!attached_) return;
   std::erase_if(orphans_, [&](const auto& orphan) {

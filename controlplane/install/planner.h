@@ -66,6 +66,8 @@ class Planner {
   void detach();
   std::vector<RefusedMessage> acked(const Acked& ack);
 
+  /// Orphans have no grace: something that is wanted needs their place.
+  void evict_orphans();
   /// Lets go of orphans whose grace is over.
   void tick(TimeNs now);
   TimeNs next_deadline() const;

@@ -6,6 +6,7 @@ namespace {
 
 using controlplane::Answer;
 using controlplane::PingRequest;
+using controlplane::Topology;
 using controlplane::TraceRequest;
 
 TEST_F(FourDomains, LinksAreKeyedAndUp) {
@@ -209,6 +210,41 @@ TEST_F(FourDomains, APathThatIsDownIsTakenWhenItIsMended) {
   for (const MemberSnapshot& member : sim().live_members("a1", "d1")) {
     EXPECT_EQ(member.weight, member.nodes.size() == 3 ? 1 : 0);
   }
+}
+
+TEST_F(FourDomains, APrefixMovesToTheNextNodeThatServesIt) {
+  Topology topology = four_domains();
+  const auto d2 = topology.add_node(*topology.find_domain("delta"), "d2");
+  topology.add_link("b2-d2", *topology.find_node("b2"), d2);
+  made = std::make_unique<Simulation>(topology, 1);
+  sim().start_all();
+  ASSERT_TRUE(sim().run_until([&] { return sim().links_up(); }, 10 * kS));
+  const Ipv6Address somebody = parse_address("2001:db8:d::77").value().bytes;
+  const auto served_by = [&](const std::string& node) {
+    return sim().dataplane("a1").group_of(somebody) == sim().dataplane("a1").group_of(sim().address(node));
+  };
+  EXPECT_TRUE(served_by("d1"));
+  sim().send("a1", somebody);
+  ASSERT_TRUE(sim().run_until([&] { return delivered("d1") == 1; }, 3 * kS));
+  sim().kill_control("d1");
+  sim().kill_dataplane("d1");
+  const auto reached = [&](const std::string& node) {
+    const uint64_t before = delivered(node);
+    return sim().run_until(
+        [&] {
+          sim().send("a1", somebody);
+          return delivered(node) > before;
+        },
+        60 * kS);
+  };
+  EXPECT_TRUE(reached("d2"));
+  EXPECT_TRUE(served_by("d2"));
+  EXPECT_FALSE(sim().dataplane("a1").group_of(sim().address("d1")) == sim().dataplane("a1").group_of(somebody));
+  sim().run(30 * 60 * kS);
+  EXPECT_TRUE(served_by("d2")) << "it stays while nobody answers at d1";
+  sim().start("d1");
+  EXPECT_TRUE(sim().run_until([&] { return served_by("d1"); }, 120 * kS));
+  EXPECT_TRUE(reached("d1"));
 }
 
 TEST_F(FourDomains, TrafficMovesWhenALinkIsCutAndNothingIsSignalled) {

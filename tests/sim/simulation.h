@@ -46,6 +46,7 @@ class Simulation {
   void start(const std::string& node);  ///< both processes
   void start_all();
   void kill_control(const std::string& node);
+  RouterConfig& config(const std::string& node) { return at(node).config; }  ///< of the next control plane
   void start_control(const std::string& node);
   void kill_dataplane(const std::string& node);
   void start_dataplane(const std::string& node);
@@ -62,6 +63,7 @@ class Simulation {
 
   /// One packet from one node to the Skywire address of another.
   void send(const std::string& from, const std::string& to);
+  void send(const std::string& from, const Ipv6Address& to) { at(from).dataplane->send_datagram(to, now_ns_); }
   controlplane::Answer ask(const std::string& node, controlplane::Event request, uint64_t most_ns = 6 * kS);
   void inject(const std::string& node, const controlplane::Event& event) { handle(at(node), event); }
 

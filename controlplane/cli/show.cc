@@ -177,6 +177,7 @@ std::string drops_text(const Json& drops) {
   for (const auto& [reason, count] : drops.items()) {
     if (count != 0) table.add({reason, plain(count)});
   }
+  if (drops.empty()) return "no dataplane is attached\n";
   return table.empty() ? "nothing was dropped\n" : table.text();
 }
 

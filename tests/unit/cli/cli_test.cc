@@ -66,6 +66,7 @@ TEST(Show, DropsThatHappened) {
             "REASON   PACKETS\n"
             "bad_tag        3\n");
   EXPECT_EQ(show_text("drops", Json::parse(R"({"bad_tag": 0})")), "nothing was dropped\n");
+  EXPECT_EQ(show_text("drops", Json::object()), "no dataplane is attached\n");
 }
 
 TEST(Show, CountersEndWithTheEquation) {

@@ -25,8 +25,8 @@ struct Cost {
 
 class Flow {
  public:
-  Flow(const Graph& graph, const std::vector<std::vector<Hop>>& neighbours, NodeIndex from,
-       NodeIndex to, const std::vector<bool>& avoid)
+  Flow(const Graph& graph, const std::vector<std::vector<Hop>>& neighbours, NodeIndex from, NodeIndex to,
+       const std::vector<bool>& avoid)
       : graph_(graph),
         neighbours_(neighbours),
         avoid_(avoid),
@@ -115,8 +115,7 @@ class Flow {
     for (const Hop& hop : neighbours_[node]) {
       const uint32_t link = to_underlying(hop.link);
       if (avoid_[link]) continue;
-      relax(exit(node), entry(to_underlying(hop.node)), link,
-            link_cost(link, on_link_[link][direction(hop, node)]));
+      relax(exit(node), entry(to_underlying(hop.node)), link, link_cost(link, on_link_[link][direction(hop, node)]));
     }
     if (through_[node] > 0) relax(exit(node), entry(node), kInside, -node_cost(through_[node] - 1));
   }
@@ -159,9 +158,8 @@ class Flow {
 
 }  // namespace
 
-std::vector<Path> least_overlap(const Graph& graph, const std::vector<std::vector<Hop>>& neighbours,
-                                NodeIndex from, NodeIndex to, unsigned k,
-                                const std::vector<bool>& avoid) {
+std::vector<Path> least_overlap(const Graph& graph, const std::vector<std::vector<Hop>>& neighbours, NodeIndex from,
+                                NodeIndex to, unsigned k, const std::vector<bool>& avoid) {
   Flow flow(graph, neighbours, from, to, avoid);
   unsigned units = 0;
   while (units < k && flow.augment()) ++units;

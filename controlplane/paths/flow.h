@@ -14,8 +14,7 @@
 namespace sky::controlplane {
 
 /// `neighbours[node]`: its usable links and where they lead. `avoid[link]`: not to be used.
-std::vector<Path> least_overlap(const Graph& graph, const std::vector<std::vector<Hop>>& neighbours,
-                                NodeIndex from, NodeIndex to, unsigned k,
-                                const std::vector<bool>& avoid);
+std::vector<Path> least_overlap(const Graph& graph, const std::vector<std::vector<Hop>>& neighbours, NodeIndex from,
+                                NodeIndex to, unsigned k, const std::vector<bool>& avoid);
 
 }  // namespace sky::controlplane

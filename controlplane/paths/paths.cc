@@ -91,16 +91,14 @@ PathCost cost_of(const Graph& graph, const std::vector<Path>& paths) {
 
 Graph graph_of(const Topology& topology) {
   Graph graph;
-  for (const TopologyNode& node : topology.nodes)
-    graph.nodes.push_back({node.role == Role::router});
+  for (const TopologyNode& node : topology.nodes) graph.nodes.push_back({node.role == Role::router});
   for (const TopologyLink& link : topology.links) {
     graph.links.push_back({link.ends[0], link.ends[1], link.delay_ns, link.risks});
   }
   return graph;
 }
 
-DisjointPaths::DisjointPaths(Graph graph)
-    : graph_(std::move(graph)), neighbours_(graph_.nodes.size()) {
+DisjointPaths::DisjointPaths(Graph graph) : graph_(std::move(graph)), neighbours_(graph_.nodes.size()) {
   for (uint32_t i = 0; i < graph_.links.size(); ++i) {
     const auto& link = graph_.links[i];
     const auto a = std::to_underlying(link.a), b = std::to_underlying(link.b);
@@ -117,8 +115,7 @@ void DisjointPaths::set_usable(EdgeIndex link, bool usable) {
 }
 
 std::vector<Path> DisjointPaths::paths(NodeIndex from, NodeIndex to, unsigned k) {
-  if (from == to ||
-      std::max(std::to_underlying(from), std::to_underlying(to)) >= graph_.nodes.size()) {
+  if (from == to || std::max(std::to_underlying(from), std::to_underlying(to)) >= graph_.nodes.size()) {
     return {};
   }
   k = std::min(k, kMostPaths);

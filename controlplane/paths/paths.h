@@ -66,8 +66,7 @@ Graph graph_of(const Topology& topology);
 
 /// What a set of paths is judged by; less is better, in this order.
 struct PathCost {
-  uint64_t overlap =
-      0;  ///< uses of a link, a node between the ends or a risk group beyond its first path
+  uint64_t overlap = 0;  ///< uses of a link, a node between the ends or a risk group beyond its first path
   uint64_t hops = 0;
   uint64_t delay_ns = 0;
   auto operator<=>(const PathCost&) const = default;

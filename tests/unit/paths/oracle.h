@@ -11,8 +11,8 @@
 
 namespace sky::controlplane::test {
 
-inline void extend(const Graph& graph, NodeIndex to, NodeIndex at, Path& path,
-                   std::vector<bool>& seen, std::vector<Path>& all) {
+inline void extend(const Graph& graph, NodeIndex to, NodeIndex at, Path& path, std::vector<bool>& seen,
+                   std::vector<Path>& all) {
   if (at == to) {
     all.push_back(path);
     return;

@@ -30,8 +30,7 @@ std::vector<std::vector<uint32_t>> links_of(const std::vector<Path>& paths) {
   return all;
 }
 
-std::vector<std::vector<uint32_t>> paths_in(const Graph& graph, uint32_t from, uint32_t to,
-                                            unsigned k = 2) {
+std::vector<std::vector<uint32_t>> paths_in(const Graph& graph, uint32_t from, uint32_t to, unsigned k = 2) {
   return links_of(DisjointPaths(graph).paths(NodeIndex{from}, NodeIndex{to}, k));
 }
 
@@ -46,15 +45,15 @@ TEST(DisjointPaths, FourDomainsGiveTheTwoWaysShortFirst) {
 
 TEST(DisjointPaths, AShortestPathInTheWayIsGivenUp) {
   // The trap: the shortest path 0 1 2 5 leaves no second one.
-  const Graph graph = make_graph(
-      6, {link(0, 1), link(1, 2), link(2, 5), link(0, 3), link(3, 2), link(1, 4), link(4, 5)});
+  const Graph graph =
+      make_graph(6, {link(0, 1), link(1, 2), link(2, 5), link(0, 3), link(3, 2), link(1, 4), link(4, 5)});
   EXPECT_EQ(paths_in(graph, 0, 5, 1), (Links{{0, 1, 2}}));
   EXPECT_EQ(paths_in(graph, 0, 5), (Links{{0, 5, 6}, {3, 4, 2}}));
 }
 
 TEST(DisjointPaths, OrderIsHopsThenDelay) {
-  const Graph graph = make_graph(5, {link(0, 1, 9), link(1, 4, 9), link(0, 2, 5), link(2, 4, 5),
-                                     link(0, 3, 1), link(3, 4, 1)});
+  const Graph graph =
+      make_graph(5, {link(0, 1, 9), link(1, 4, 9), link(0, 2, 5), link(2, 4, 5), link(0, 3, 1), link(3, 4, 1)});
   EXPECT_EQ(paths_in(graph, 0, 4, 3), (Links{{4, 5}, {2, 3}, {0, 1}}));
   EXPECT_EQ(paths_in(graph, 0, 4, 2), (Links{{4, 5}, {2, 3}}));
 }
@@ -73,9 +72,8 @@ TEST(DisjointPaths, ParallelLinksAreTwoPaths) {
 
 TEST(DisjointPaths, SharedRisksAreAvoided) {
   // The two shortest lie in one duct.
-  const Graph graph =
-      make_graph(6, {link(0, 1, 1, {RiskIndex{7}}), link(1, 5), link(0, 2, 2, {RiskIndex{7}}),
-                     link(2, 5), link(0, 3), link(3, 4), link(4, 5)});
+  const Graph graph = make_graph(6, {link(0, 1, 1, {RiskIndex{7}}), link(1, 5), link(0, 2, 2, {RiskIndex{7}}),
+                                     link(2, 5), link(0, 3), link(3, 4), link(4, 5)});
   EXPECT_EQ(paths_in(graph, 0, 5), (Links{{0, 1}, {4, 5, 6}}));
 }
 
@@ -124,8 +122,7 @@ bool is_simple_path(const Graph& graph, const Path& path, NodeIndex at, NodeInde
   std::set<NodeIndex> seen{at};
   for (const Hop& hop : path) {
     const auto& edge = graph.links[std::to_underlying(hop.link)];
-    const bool joined =
-        (edge.a == at && edge.b == hop.node) || (edge.b == at && edge.a == hop.node);
+    const bool joined = (edge.a == at && edge.b == hop.node) || (edge.b == at && edge.a == hop.node);
     const bool may_pass = hop.node == to || graph.nodes[std::to_underlying(hop.node)].transit;
     if (!joined || !edge.usable || !may_pass || !seen.insert(hop.node).second) return false;
     at = hop.node;

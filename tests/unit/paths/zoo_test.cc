@@ -18,8 +18,7 @@
 namespace sky::controlplane {
 namespace {
 
-const std::string kArchive =
-    SKY_SOURCE_ROOT "/../shared/data/topo/repetita-zoo-inverseCapacity-graphs.tar.xz";
+const std::string kArchive = SKY_SOURCE_ROOT "/../shared/data/topo/repetita-zoo-inverseCapacity-graphs.tar.xz";
 
 /// "NODES n", a heading, n lines; "EDGES m", a heading, m lines "name from to weight capacity
 /// delay", both directions.
@@ -39,8 +38,7 @@ std::vector<Graph> read_networks(std::istream& in) {
       uint32_t from = 0, to = 0;
       uint64_t weight = 0, capacity = 0, delay_us = 0;
       fields >> name >> from >> to >> weight >> capacity >> delay_us;
-      if (from < to)
-        networks.back().links.push_back({NodeIndex{from}, NodeIndex{to}, delay_us * 1000, {}});
+      if (from < to) networks.back().links.push_back({NodeIndex{from}, NodeIndex{to}, delay_us * 1000, {}});
     }
   }
   return networks;
@@ -51,8 +49,7 @@ class Judge {
  public:
   explicit Judge(const Graph& graph) : blocks_(graph.nodes.size()) {
     using Edge = boost::property<boost::edge_index_t, size_t>;
-    using Simple = boost::adjacency_list<boost::vecS, boost::vecS, boost::undirectedS,
-                                         boost::no_property, Edge>;
+    using Simple = boost::adjacency_list<boost::vecS, boost::vecS, boost::undirectedS, boost::no_property, Edge>;
     for (const auto& link : graph.links) ++links_between_[std::minmax(node(link.a), node(link.b))];
     Simple copy(graph.nodes.size());
     for (const auto& [ends, links] : links_between_) {
@@ -74,8 +71,7 @@ class Judge {
   bool two_disjoint(uint32_t from, uint32_t to) const {
     const auto beside = links_between_.find(std::minmax(from, to));
     if (beside != links_between_.end() && beside->second > 1) return true;
-    return std::ranges::any_of(blocks_[from],
-                               [&](size_t number) { return blocks_[to].contains(number); });
+    return std::ranges::any_of(blocks_[from], [&](size_t number) { return blocks_[to].contains(number); });
   }
 
  private:
@@ -87,8 +83,7 @@ class Judge {
 
 TEST(TopologyZoo, TwoPathsAreDisjointWhereTwoDisjointPathsExist) {
   if (!std::filesystem::exists(kArchive)) GTEST_SKIP() << "no topology data at " << kArchive;
-  const std::unique_ptr<FILE, int (*)(FILE*)> tar(popen(("tar xJOf " + kArchive).c_str(), "r"),
-                                                  pclose);
+  const std::unique_ptr<FILE, int (*)(FILE*)> tar(popen(("tar xJOf " + kArchive).c_str(), "r"), pclose);
   std::string text(16 << 20, 0);
   text.resize(fread(text.data(), 1, text.size(), tar.get()));
   std::istringstream in(text);

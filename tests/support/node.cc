@@ -31,7 +31,7 @@ std::string fresh_name(const std::string& stem) {
 
 }  // namespace
 
-Node::Node(NodeConfig config) {
+Node::Node(NodeConfig config) : now_ns_(config.start_ns) {
   start_eal_once();
   if (sodium_init() < 0 || crypto_aead_aes256gcm_is_available() != 1)
     throw std::runtime_error("libsodium: no AES-256-GCM on this CPU");

@@ -27,6 +27,7 @@ struct NodeConfig {
   dataplane::Capacities capacities{
       .ports = 3, .links = 64, .sessions = 64, .rules = 1 << 12, .groups = 64, .destinations = 1024};
   bool adaptive = false;
+  uint64_t start_ns = 1'000'000'000'000;  ///< what its clock shows at first
 };
 
 class Node {
@@ -76,7 +77,7 @@ class Node {
   void make_ports(const NodeConfig& config);
   void make_worker(const NodeConfig& config);
 
-  uint64_t now_ns_ = 1'000'000'000'000;
+  uint64_t now_ns_;
   dataplane::Quiescence quiescence_{1};
   std::unique_ptr<dataplane::MbEngine> key_engine_;
   std::vector<uint64_t> stats_page_;

@@ -222,6 +222,15 @@ class Lab:
                 if (row["from"], row["to"]) == ends.get(row["role"]) and row["state"] == "up" and row.get("live")]
         return sorted(rows, key=lambda row: -row["weight"]) if len(rows) >= least else None
 
+    def route_ids(self):
+        """{(node, circuit): the route IDs that the node gave its two neighbours}"""
+        return {(node, row["circuit"]): (row["route_from_upstream"], row["route_from_downstream"])
+                for node in self.nodes for row in self.show(node, "circuits")}
+
+    def trace(self, source, target):
+        """[{"circuit", "hops": [{"node", "link", "delay_us"}]}]: each circuit as its hops themselves answer."""
+        return json.loads(self.skyctl(source, "trace", target, "-o", "json").stdout)["circuits"]
+
     def counters(self, node):
         return self.show(node, "counters")
 

@@ -18,11 +18,6 @@ with lab_up(FOUR_DOMAINS) as lab:
     def whole(seconds=20):
         wait_until(lambda: lab.live_circuits("a1", "d1", 2), seconds, "two live circuits from a1 to d1")
 
-    def route_ids():
-        """{(node, circuit): the route IDs that the node gave its neighbours}"""
-        return {(node, row["circuit"]): (row["route_from_upstream"], row["route_from_downstream"])
-                for node in lab.nodes for row in lab.show(node, "circuits")}
-
     reach(lab, "a1", there)
     whole()
     stream = UdpStream(lab, "a1", "d1", there)
@@ -32,7 +27,7 @@ with lab_up(FOUR_DOMAINS) as lab:
         with Case(f"dataplane of {node} killed under traffic over it") as case:
             before = lab.busy_path("a1", "d1")
             expect(first in before, f"the stream runs over {before}")
-            keys, routes = lab.link_keys(node), route_ids()
+            keys, routes = lab.link_keys(node), lab.route_ids()
             stream.lap()
             start = time.monotonic()
             lab.kill(node, "data")
@@ -47,7 +42,7 @@ with lab_up(FOUR_DOMAINS) as lab:
             expect(result["lost"] and result["silence_ms"] <= MOST_SILENCE_MS, f"{result}")
             expect(not result["duplicates"], f"{result}")
             expect(not keys & lab.link_keys(node), "an old key is in use again")
-            expect(route_ids() == routes, f"other circuits or route IDs: {routes}, now {route_ids()}")
+            expect(lab.route_ids() == routes, f"other circuits or route IDs: {routes}, now {lab.route_ids()}")
     stream.finish()
 
     with Case("dataplane of the far end killed: it is reached again") as case:

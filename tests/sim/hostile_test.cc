@@ -74,6 +74,13 @@ class Hostile : public FourDomains {
     }
     return setup;
   }
+  static CircuitId id_of(const std::string& text) {
+    CircuitId id{};
+    for (size_t i = 0; i < id.size(); ++i) {
+      id[i] = static_cast<uint8_t>(std::stoi(text.substr(2 * i, 2), nullptr, 16));
+    }
+    return id;
+  }
   bool lower(const std::string& one, const std::string& other) { return sim().address(one) < sim().address(other); }
   size_t standing(const std::string& node) { return sim().snapshot(node).circuits.size(); }
 };
@@ -145,9 +152,7 @@ TEST_F(Hostile, RandomSignalsChangeNothing) {
 TEST_F(Hostile, ANeighbourCannotSpeakForAnother) {
   come_up_with_circuits();
   const auto circuit = sim().snapshot("g1").circuits.at(0);
-  CircuitId id{};
-  for (size_t i = 0; i < id.size(); ++i)
-    id[i] = static_cast<uint8_t>(std::stoi(circuit.circuit.substr(2 * i, 2), nullptr, 16));
+  const CircuitId id = id_of(circuit.circuit);
   const LinkIndex from_a1{0}, from_d1{1};
   ASSERT_EQ(circuit.upstream_link, "a1-g1");
   // a1 may end it towards the egress alone, d1 towards the ingress alone.
@@ -181,6 +186,27 @@ TEST_F(Hostile, ANeighbourCannotSpeakForAnother) {
   }
   const auto [sent, arrived] = traffic("a1", "d1", 100 * kMs);
   EXPECT_EQ(arrived, sent);
+}
+
+TEST_F(Hostile, ANeighbourCannotAnswerForAnother) {
+  come_up();
+  sim().send("a1", "d1");
+  sim().run(1 * kMs);  // the miss was told, no answer can be back
+  ASSERT_EQ(standing("a1"), 2u);
+  for (const auto& circuit : sim().snapshot("a1").circuits) {
+    ASSERT_EQ(circuit.state, "setup");
+    const LinkIndex other{circuit.downstream_link == "a1-g1" ? uint16_t{1} : uint16_t{0}};
+    const CircuitId id = id_of(circuit.circuit);
+    say("a1", other,
+        encode_signal(controlplane::SetupReply{
+            .hop = 1, .circuit = id, .forward_route = RouteId{0x666}, .mtu = 1400, .blob = {}}));
+    say("a1", other,
+        encode_signal(controlplane::SetupRefused{
+            .reason = controlplane::CircuitReason::full, .hop = 1, .circuit = id, .text = ""}));
+  }
+  EXPECT_EQ(standing("a1"), 2u);
+  ASSERT_TRUE(sim().run_until([&] { return have_circuits(); }, 3 * kS));
+  for (const auto& [key, member] : sim().dataplane("a1").members()) EXPECT_NE(member.route, RouteId{0x666});
 }
 
 TEST_F(Hostile, WithoutItsKeysNobodyIsAnIngress) {

@@ -11,12 +11,12 @@ namespace sky::controlplane {
 
 struct Core::Parts {
   Parts(CoreSetup setup, Network network, Random& random, TimeNs now)
-      : context{.config = std::move(setup.config),
+      : context{.config = setup.config,
                 .network = std::move(network),
                 .paths = std::move(setup.paths),
                 .random = random,
-                .planner = Planner(context.config.circuits.refresh_ns),
-                .routes = RouteIds(context.config.dataplane.sizes.rules, random),
+                .planner = Planner(setup.config.circuits.refresh_ns),
+                .routes = RouteIds(setup.config.dataplane.sizes.rules, random),
                 .out = {},
                 .now = now},
         started_ns(now),
@@ -176,8 +176,9 @@ void Core::Parts::on(const DataplaneEvent& event) {
     case Verb::link_state: {
       const auto state = message.as<LinkStateEvent>();
       links->on_state(state.link, state.up != 0);
-      if (state.up != 0) groups->on_link_up();
-      return;
+      if (state.up == 0) return;
+      groups->on_link_up();
+      return sessions.on_link_up();
     }
     case Verb::chain_confirmed: {
       const auto chain = message.as<ChainConfirmedEvent>();

@@ -28,7 +28,7 @@ void Destinations::rebuild() {
   }
   distance_[to_underlying(self)] = 0;
   for (auto& [prefix, nodes] : servers_) {
-    std::ranges::stable_sort(nodes, {}, [&](NodeIndex node) { return distance_[to_underlying(node)]; });
+    std::ranges::sort(nodes, {}, [&](NodeIndex node) { return std::pair(distance_[to_underlying(node)], node); });
   }
   choose();
 }

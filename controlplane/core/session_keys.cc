@@ -229,6 +229,12 @@ void Sessions::on_packet(const Ipv6Address& peer, ByteView message, LinkIndex fr
   schedule(*session);
 }
 
+void Sessions::on_link_up() {
+  for (const auto& [peer, session] : sessions_) {
+    if (!session.keyed && !session.initiation.empty()) send_over_(peer, session.initiation);
+  }
+}
+
 void Sessions::installed(SessionIndex index, uint64_t key_id) {
   Session* session = find(index);
   if (session == nullptr) return;

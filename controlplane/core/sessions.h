@@ -73,6 +73,8 @@ class Sessions {
   void on_packet(const Ipv6Address& peer, ByteView message, LinkIndex from);
   void on_confirmed(SessionIndex index, uint64_t key_id);
   void on_traffic(const Ipv6Address& peer);
+  /// Initiations of sessions without keys go out again: they may have had no way before.
+  void on_link_up();
   void installed(SessionIndex index, uint64_t key_id);
   void refused(SessionIndex index);
 

@@ -130,7 +130,7 @@ void Planner::add_deletes(std::vector<InstallMessage>& messages) {
   while (!differs_.empty() && messages.size() < kMostInBatch) {
     const auto last = std::prev(differs_.end());
     if (wanted_.contains(*last)) return;  // puts that did not fit go first
-    if (stands_.contains(*last) && !orphans_.contains(*last)) messages.push_back(delete_of(*last));
+    if (stands_.contains(*last)) messages.push_back(delete_of(*last));
     note_gone(*last);
     differs_.erase(last);
   }

@@ -209,6 +209,30 @@ TEST_F(Hostile, ANeighbourCannotAnswerForAnother) {
   for (const auto& [key, member] : sim().dataplane("a1").members()) EXPECT_NE(member.route, RouteId{0x666});
 }
 
+TEST_F(Hostile, AClosedSessionsIndexIsAnothersOnlyWhenItsKeysAreGone) {
+  come_up_with_circuits();
+  const SessionIndex old = sim().snapshot("a1").sessions.at(0).index;
+  for (const auto& circuit : sim().snapshot("a1").circuits) {
+    say("a1", LinkIndex{circuit.downstream_link == "a1-g1" ? uint16_t{0} : uint16_t{1}},
+        encode_signal(controlplane::Close{.reason = controlplane::CircuitReason::shutdown,
+                                          .towards = controlplane::Towards::ingress,
+                                          .circuit = id_of(circuit.circuit)}));
+  }
+  ASSERT_TRUE(sim().snapshot("a1").sessions.empty());
+  const auto group = sim().dataplane("a1").group_of(sim().address("g1"));
+  sim().inject("a1", controlplane::DataplaneEvent{InstallMessage::of(MissEvent{.group = *group})});
+  ASSERT_EQ(sim().snapshot("a1").sessions.size(), 1u);
+  EXPECT_NE(sim().snapshot("a1").sessions[0].index, old);
+  ASSERT_TRUE(sim().run_until([&] { return have_circuits(2, "a1", "g1"); }, 3 * kS));
+  // The group asks for its circuits again, and by then the keys are gone.
+  ASSERT_TRUE(sim().run_until([&] { return have_circuits(2, "a1", "d1"); }, 3 * kS));
+  const auto sessions = sim().snapshot("a1").sessions;
+  const auto with_d1 = std::ranges::find(sessions, "d1", &controlplane::SessionSnapshot::peer);
+  ASSERT_NE(with_d1, sessions.end());
+  EXPECT_EQ(with_d1->index, old) << "later it is";
+  expect_nothing_refused();
+}
+
 TEST_F(Hostile, WithoutItsKeysNobodyIsAnIngress) {
   come_up_with_circuits();
   // g1 claims circuits for a1, which has a session with d1, and for b1, which has none.

@@ -38,7 +38,7 @@ struct Slot {
   uint8_t queue_class;  ///< class (high three bits), queue (low two)
   uint32_t reserved;
 };
-static_assert(sizeof(Slot) == 64 + 8 - 8);
+static_assert(sizeof(Slot) == 64);
 
 inline constexpr unsigned kBurst = 64;
 

@@ -22,8 +22,8 @@
 #include "dataplane/agent/check.h"
 #include "dataplane/agent/references.h"
 #include "dataplane/agent/segment.h"
-#include "dataplane/agent/stats.h"
-#include "dataplane/agent/tables.h"
+#include "dataplane/tables/interface.h"
+#include "dataplane/tables/stats.h"
 #include "dataplane/worker_channel.h"
 
 namespace sky::dataplane {

@@ -1,13 +1,13 @@
 // Applies a batch that was checked: destinations into the copy of the map that no packet sees, then puts in the order
-// of their dependencies, the map's change of copies, deletes in the reverse order (dataplane/agent/tables.h). No packet
-// meets an object whose dependencies are absent.
+// of their dependencies, the map's change of copies, deletes in the reverse order (dataplane/tables/interface.h). No
+// packet meets an object whose dependencies are absent.
 #pragma once
 
 #include <expected>
 
 #include "dataplane/agent/check.h"
 #include "dataplane/agent/references.h"
-#include "dataplane/agent/tables.h"
+#include "dataplane/tables/interface.h"
 
 namespace sky::dataplane {
 

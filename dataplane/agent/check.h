@@ -16,8 +16,8 @@
 
 #include "dataplane/agent/batch.h"
 #include "dataplane/agent/references.h"
-#include "dataplane/agent/tables.h"
 #include "dataplane/protocol/install.h"
+#include "dataplane/tables/interface.h"
 
 namespace sky::dataplane {
 

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "dataplane/agent/tables.h"
 #include "dataplane/protocol/install.h"
+#include "dataplane/tables/interface.h"
 
 namespace sky::dataplane {
 

@@ -3,8 +3,8 @@
 // is refused here, so that nothing is accepted and then not done. Pure; a few comparisons.
 #pragma once
 
-#include "dataplane/agent/tables.h"
 #include "dataplane/protocol/install.h"
+#include "dataplane/tables/interface.h"
 
 namespace sky::dataplane {
 

@@ -98,8 +98,9 @@ void Report::add(Mark mark, std::string key, std::string found, std::string want
 }
 
 ConfigErrors Report::take() {
-  std::ranges::stable_sort(errors_, {},
-                           [](const ConfigError& error) { return std::tuple(error.mark.line, error.mark.column); });
+  std::ranges::sort(errors_, {}, [](const ConfigError& error) {
+    return std::tuple(error.mark.line, error.mark.column, std::string_view(error.key), std::string_view(error.wanted));
+  });
   if (left_out_ > 0) {
     errors_.push_back({file_, errors_.back().mark, "file", fmt::format("{} more errors", left_out_), "none", ""});
   }

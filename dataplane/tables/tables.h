@@ -11,16 +11,16 @@
 #include <utility>
 #include <vector>
 
-#include "dataplane/agent/stats.h"
-#include "dataplane/agent/tables.h"
 #include "dataplane/crypto/aead.h"
 #include "dataplane/tables/destinations.h"
 #include "dataplane/tables/groups.h"
 #include "dataplane/tables/index_table.h"
+#include "dataplane/tables/interface.h"
 #include "dataplane/tables/links.h"
 #include "dataplane/tables/quiescence.h"
 #include "dataplane/tables/route_table.h"
 #include "dataplane/tables/sessions.h"
+#include "dataplane/tables/stats.h"
 
 namespace sky::dataplane {
 

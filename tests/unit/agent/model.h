@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "dataplane/agent/check.h"
-#include "dataplane/agent/tables.h"
 #include "dataplane/agent/values.h"
+#include "dataplane/tables/interface.h"
 
 namespace sky::dataplane::test {
 

@@ -184,8 +184,9 @@ class Reader {
   /// In sorted order a prefix follows at once what contains it; `around` holds the prefixes that
   /// may contain the next.
   void check_overlaps() {
-    std::ranges::stable_sort(claims_, {}, [](const Claim& claim) {
-      return std::tuple(claim.prefix.family, claim.prefix.address, claim.prefix.length);
+    std::ranges::sort(claims_, {}, [](const Claim& claim) {
+      const Mark mark = claim.place.mark();
+      return std::tuple(claim.prefix.family, claim.prefix.address, claim.prefix.length, mark.line, mark.column);
     });
     std::vector<const Claim*> around;
     for (const Claim& claim : claims_) {

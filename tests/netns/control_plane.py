@@ -14,6 +14,11 @@ KILLS = 20
 EPOCHS, EPOCH_S = 20, 2
 
 
+def setups(node):
+    """SETUPs that the node's control plane has sent since it started."""
+    return lab.counters(node)["setups_sent"]
+
+
 def back(node, old):
     return lab.pid(node, "control") not in (0, old) and lab.healthy(node)
 
@@ -34,9 +39,10 @@ with lab_up(FOUR_DOMAINS, {"rekey": {"time": f"{EPOCH_S}s"}}) as lab:
         circuits = {row["circuit"] for row in lab.live_circuits("a1", "d1", 2)}
         flow = Ping(lab, "a1", there, interval=0.01, count=100_000)
         streams = [UdpStream(lab, "a1", "d1", there), UdpStream(lab, "d1", "a1", here)]
-        slowest = 0
+        slowest, again, seen = 0, 0, {node: setups(node) for node in lab.nodes}
         for number in range(KILLS):
             node = ("g1", "b1", "b2", "a1", "d1")[number % 5]
+            again, seen[node] = again + setups(node) - seen[node], 0
             old, start = lab.kill(node, "control"), time.monotonic()
             wait_until(lambda: back(node, old), 15, f"control plane of {node} is back")
             slowest = max(slowest, time.monotonic() - start)
@@ -47,6 +53,8 @@ with lab_up(FOUR_DOMAINS, {"rekey": {"time": f"{EPOCH_S}s"}}) as lab:
         lossless(case, streams)
         same = wait_until(lambda: lab.live_circuits("a1", "d1", 2), 5, "two live circuits")
         expect({row["circuit"] for row in same} == circuits, "the circuits are others")
+        again += sum(setups(node) - seen[node] for node in lab.nodes)
+        expect(again == 0, f"{again} SETUPs were sent")
 
     with Case(f"all control planes stopped for {EPOCHS} epochs of {EPOCH_S} s under traffic: 0 lost") as case:
         reach(lab, "a1", lab.addresses("b1")["ipv6"])

@@ -18,7 +18,7 @@ struct Circuit {
   uint32_t consume;  ///< ours, of the opposite direction
   bool answers = true;
   unsigned pings = 0;
-  std::vector<Bytes> datagrams;
+  std::vector<Bytes> datagrams = {};
 };
 
 class Circuits : public Crossroads {

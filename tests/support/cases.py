@@ -1,6 +1,7 @@
 """Test scripts that print one TAP line per case, so that each script runs alone and scripts/test can count cases."""
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -11,6 +12,10 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
 from lablib import Lab, LabError  # noqa: E402
 
 FOUR_DOMAINS = ROOT / "conf" / "lab" / "four-domains.yaml"
+
+
+# Ended from outside, a script still takes its labs down.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 class Skip(Exception):

@@ -29,10 +29,14 @@ uint32_t flow_hash(std::span<const uint8_t> packet, const InnerPacket& inner, ui
   const size_t header = six ? 40 : (packet[0] & 0x0fu) * 4;
   const uint8_t protocol = packet[six ? 6 : 9];
   const bool fragment = !six && ((packet[6] & 0x3f) != 0 || packet[7] != 0);
-  uint32_t hash = rte_jhash(inner.source, six ? 32 : 8, seed ^ protocol);
+  const size_t addresses = six ? 8 : 2;
+  std::array<uint32_t, 10> words;  // addresses, protocol, ports: copied, since an IP packet lies at any alignment
+  std::memcpy(words.data(), inner.source, addresses * sizeof(uint32_t));
+  words[addresses] = protocol;
+  words[addresses + 1] = 0;
   if ((protocol == kTcp || protocol == kUdp) && !fragment && packet.size() >= header + 4)
-    hash = rte_jhash(&packet[header], 4, hash);
-  return hash;
+    std::memcpy(&words[addresses + 1], &packet[header], sizeof(uint32_t));
+  return rte_jhash_32b(words.data(), static_cast<uint32_t>(addresses + 2), seed);
 }
 
 }  // namespace sky::dataplane

@@ -1,4 +1,4 @@
-// 100,000 rules put, read back and deleted through the agent's batches while a worker on its own thread forwards: not
+// 100,000 rules put, read back with dump and deleted through the rings while a worker on its own thread forwards: not
 // one packet of the passing traffic is lost, and every rule comes back as it was put. The times are printed.
 #include <atomic>
 #include <chrono>
@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/packet/crossroads.h"
+#include "tests/support/contract.h"
 
 namespace sky::test {
 namespace {
@@ -59,15 +60,7 @@ class Churn : public Crossroads {
       if (monotonic_ns() > deadline_ns_) return;
     }
   }
-  void install(const std::vector<InstallMessage>& batch) {
-    if (const uint64_t now_ns = monotonic_ns(); now_ns > node.now_ns()) node.pass(now_ns - node.now_ns());
-    ASSERT_TRUE(node.try_install(batch, false));
-    while (!node.tables->settled()) main_turn();
-  }
-  void main_turn() {
-    if (const uint64_t now_ns = monotonic_ns(); now_ns > node.now_ns()) node.pass(now_ns - node.now_ns());
-    node.main_turn();
-  }
+  Contract contract{node, monotonic_ns};
 
   std::atomic<uint64_t> sent = 0, received = 0, pings = 0;
 
@@ -93,34 +86,38 @@ TEST_F(Churn, AHundredThousandRulesUnderTraffic) {
     std::cout << what << " " << std::chrono::duration<double, std::milli>(now - last).count() << " ms\n";
     last = now;
   };
-  for (uint32_t first = 0; first < kRules; first += kBatch) {
-    std::vector<InstallMessage> batch;
-    for (uint32_t i = first; i < first + kBatch; ++i) batch.push_back(message(rule(i, spare.link, right.link)));
-    install(batch);
+  Contract::Batches puts, deletes;
+  for (uint32_t i = 0; i < kRules; ++i) {
+    if (i % kBatch == 0) {
+      puts.emplace_back();
+      deletes.emplace_back();
+    }
+    puts.back().push_back(message(rule(i, spare.link, right.link)));
+    deletes.back().push_back(message(delete_of(Verb::delete_rule, 0x10000000 + i * 7)));
   }
+  contract.attach();
+  clock("attach");
+  ASSERT_TRUE(contract.install(puts));
   clock("put");
   EXPECT_EQ(kRules + 1, node.tables->stats.header().rules.get());
 
+  const std::vector<InstallMessage> rows = contract.attach();
+  clock("dump");
   std::set<uint64_t> read;
-  InstallMessage row;
-  for (auto next = node.tables->dump(Table::rules, 0, row); next; next = node.tables->dump(Table::rules, *next, row)) {
+  for (const InstallMessage& row : rows) {
+    if (row.verb != Verb::put_rule) continue;
     const auto got = row.as<RuleMessage>();
     if (got.rule.route_id == RouteId{kRoute}) continue;
     const RuleMessage wanted = rule(static_cast<uint32_t>(got.cookie), spare.link, right.link);
     ASSERT_EQ(0, std::memcmp(&wanted, &got, sizeof(got)));
     read.insert(got.cookie);
   }
-  clock("dump");
   EXPECT_EQ(kRules, read.size());
 
-  for (uint32_t first = 0; first < kRules; first += kBatch) {
-    std::vector<InstallMessage> batch;
-    for (uint32_t i = first; i < first + kBatch; ++i)
-      batch.push_back(message(delete_of(Verb::delete_rule, 0x10000000 + i * 7)));
-    install(batch);
-  }
+  clock("comparison");
+  ASSERT_TRUE(contract.install(deletes));
   clock("delete");
-  for (int turns = 0; turns < 10'000 && !node.tables->slot_free(RouteId{0x10000000}); ++turns) main_turn();
+  contract.wait_for_grace();
   EXPECT_TRUE(node.tables->slot_free(RouteId{0x10000000})) << "the slots rest until every worker was quiescent";
   EXPECT_EQ(1u, node.tables->stats.header().rules.get());
   stop();

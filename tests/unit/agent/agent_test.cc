@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <iostream>
+#include <map>
 #include <random>
 
 #include "tests/unit/agent/client.h"
@@ -368,33 +370,54 @@ TEST_F(AgentTest, ABrokenRingEndsTheAttachmentAndNothingElse) {
   EXPECT_EQ(next_ack().error, InstallError::none);
 }
 
-TEST_F(AgentTest, RandomMessagesAreAnsweredAndHarmless) {
+TEST_F(AgentTest, AMillionRandomMessagesAreAnsweredAndHarmless) {
+  constexpr uint64_t kRounds = 1'000, kMessages = 1'000;
   std::mt19937_64 random(7);
+  std::map<InstallError, uint64_t> answers;
+  uint64_t expected = 0, ends = 0, dumps = 0;
+  bool open = false;
+  const auto push = [&](const InstallMessage& message) {
+    ASSERT_TRUE(client->install.push(message));
+    const bool begins = message.verb == Verb::begin, ends_batch = message.verb == Verb::commit;
+    if (message.verb == Verb::dump && !open) {
+      ++dumps;
+    } else if (begins ? open : ends_batch || !open) {
+      ++expected;  // a batch without its commit, a commit, a message of no batch
+    }
+    open = begins || (open && !ends_batch);
+  };
   InstallMessage message;
-  for (unsigned round = 0; round < 200; ++round) {
-    for (unsigned i = 0; i < 1'000; ++i) {
+  for (uint64_t round = 0; round < kRounds; ++round) {
+    for (uint64_t i = 0; i < kMessages; ++i) {
       std::array<uint64_t, 8> words;
       for (uint64_t& word : words) word = random();
       message = __builtin_bit_cast(InstallMessage, words);
       // Mostly known verbs, and now and then a batch that gets as far as its check.
       if (i % 4 != 0) message.verb = static_cast<Verb>(random() % 40);
+      const uint64_t generation = 1 + round * kMessages + i;
       if (i % 10 == 0) {
-        message = InstallMessage::of(BeginMessage{.generation = round * 1'000 + i, .boot_id = kBootId, .fence = fence});
+        message = InstallMessage::of(BeginMessage{.generation = generation, .boot_id = kBootId, .fence = fence});
       }
-      if (i % 10 == 5) {
-        message = InstallMessage::of(CommitMessage{.count = 4, .generation = round * 1'000 + i - 5});
-      }
-      if (message.verb == Verb::dump) continue;
-      client->install.push(message);
+      if (i % 10 == 5) message = InstallMessage::of(CommitMessage{.count = 4, .generation = generation - 5});
+      push(message);
     }
-    turn();
+    while (client->install.free_slots() < kInstallSlots) turn();
     while (client->acks.pop(message)) {
-      ASSERT_EQ(message.verb, Verb::ack);
-      ASSERT_LE(message.as<AckMessage>().error, InstallError::table_full);
+      if (message.verb == Verb::ack) ++answers[message.as<AckMessage>().error];
+      ends += message.verb == Verb::dump_end;
     }
     ASSERT_NE(endpoint->owner(), nullptr);
     ASSERT_TRUE(model.state.whole());
   }
+  uint64_t answered = 0;
+  for (const auto& [error, count] : answers) {
+    EXPECT_LE(error, InstallError::table_full);
+    answered += count;
+    std::cout << "InstallError " << static_cast<unsigned>(error) << ": " << count << "\n";
+  }
+  EXPECT_EQ(expected, answered);
+  EXPECT_EQ(dumps, ends);
+  EXPECT_GE(answers.size(), 7u) << "many reasons";
 }
 
 }  // namespace

@@ -88,6 +88,7 @@ Result<> Worker::watch_inputs(const WorkerConfig& config) {
 }
 
 void Worker::run(const std::atomic<bool>& stop) noexcept {
+  context_.clock = monotonic_ns;
   quiescence_.online(context_.number);
   while (!stop.load(std::memory_order_relaxed)) {
     const uint64_t now_ns = monotonic_ns();
@@ -116,9 +117,7 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   if (now_ns >= next_timer_ns_ || timed_version != timed_version_ || context_.timers_due) {
     context_.timers_due = false;
     timed_version_ = timed_version;
-    next_timer_ns_ = run_timers(context_, batch_);
-    busy |= batch_.count != 0;
-    send(batch_);
+    busy |= keep_time();
   }
   flush();
   context_.count(Counter::loops);
@@ -128,6 +127,18 @@ bool Worker::turn(uint64_t now_ns) noexcept {
     drivers::signal_event(context_.channel.wake_main);
   }
   return busy;
+}
+
+/// True when a timer sent something.
+bool Worker::keep_time() noexcept {
+  const uint64_t start_ns = context_.clock == nullptr ? 0 : context_.clock();
+  next_timer_ns_ = run_timers(context_, batch_);
+  const unsigned packets = batch_.count;
+  send(batch_);
+  const uint64_t cost_ns = context_.clock == nullptr ? 0 : context_.clock() - start_ns;
+  context_.timer_budget.spent(context_.now_ns, packets, cost_ns);
+  context_.stats.timer_stretch.set(context_.timer_budget.stretch());
+  return packets != 0;
 }
 
 bool Worker::poll_port(PortIndex index) noexcept {

@@ -49,6 +49,7 @@ class Worker {
   bool poll_port(PortIndex port) noexcept;
   bool poll_tun() noexcept;
   void release() noexcept;
+  bool keep_time() noexcept;
   void send(Batch& batch) noexcept;
   void sleep() noexcept;
 

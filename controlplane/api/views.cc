@@ -195,6 +195,7 @@ Json workers_view(const ViewContext& context) {
     if (i < context.router.dataplane.workers.size()) row["core"] = context.router.dataplane.workers[i];
     row["heartbeat_ago_ns"] = age(context.now_ns, stats.heartbeat_ns.get());
     row["busy_ns"] = stats.busy_ns.get();
+    row["timer_stretch"] = stats.timer_stretch.get();
     for (size_t counter = 0; counter < kCounters; ++counter) {
       row[std::string(kCounterNames[counter])] = stats.counters[counter].get();
     }

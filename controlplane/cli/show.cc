@@ -89,6 +89,7 @@ const std::map<std::string, Columns, std::less<>>& tables() {
        {{"WORKER", "worker"},
         {"CORE", "core"},
         {"BUSY", "busy_ns", age},
+        {"STRETCH", "timer_stretch"},
         {"TURNS", "loops"},
         {"SLEEPS", "sleeps"},
         {"RECEIVED", "received"},

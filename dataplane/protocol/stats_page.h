@@ -52,7 +52,8 @@ struct alignas(64) WorkerStats {
   StatsWord counters[kCounters];
   StatsWord drops[kDropReasons];
   StatsWord heartbeat_ns;
-  StatsWord busy_ns;  ///< time in turns that found work
+  StatsWord busy_ns;        ///< time in turns that found work
+  StatsWord timer_stretch;  ///< times the configured intervals of liveness and probes; above 1: they took too long
 };
 
 struct alignas(64) PortStats {

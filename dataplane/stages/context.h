@@ -10,6 +10,7 @@
 
 #include "dataplane/batch.h"
 #include "dataplane/crypto/aead.h"
+#include "dataplane/stages/timer_budget.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker_channel.h"
 #include "drivers/port.h"
@@ -59,24 +60,26 @@ struct Context {
   WorkerStats& stats;
   AeadEngine& aead;
   WorkerChannel& channel;
-  std::vector<drivers::Port*> ports;  ///< [PortIndex]
-  std::vector<Be16> ether_types;      ///< [PortIndex]: what this node's links on that port use
-  drivers::Tun* tun;                  ///< nullptr on a node without
-  unsigned number;                    ///< of this worker; its lane on every link
-  uint64_t now_ns = 0;                ///< read once per burst
-  uint32_t hash_seed = 0;             ///< secret: flows are hashed under it
-  bool worked = false;                ///< this turn carried somebody's traffic
-  bool timers_due = false;            ///< a packet changed what timers would find
-  bool wake_main = false;             ///< this turn pushed into the channel
+  std::vector<drivers::Port*> ports;       ///< [PortIndex]
+  std::vector<Be16> ether_types;           ///< [PortIndex]: what this node's links on that port use
+  drivers::Tun* tun;                       ///< nullptr on a node without
+  unsigned number;                         ///< of this worker; its lane on every link
+  uint64_t now_ns = 0;                     ///< read once per burst
+  uint64_t (*clock)() noexcept = nullptr;  ///< what timers cost is read off it; not at all without one
+  uint32_t hash_seed = 0;                  ///< secret: flows are hashed under it
+  bool worked = false;                     ///< this turn carried somebody's traffic
+  bool timers_due = false;                 ///< a packet changed what timers would find
+  bool wake_main = false;                  ///< this turn pushed into the channel
 
   std::vector<HeldPackets> held;          ///< capacity kMaxHeldGroups
   std::vector<PortOutput> outputs;        ///< [PortIndex]
   std::vector<uint64_t> polled_empty_ns;  ///< [PortIndex]: last poll that emptied the queue
   Ration stranger_ration{1000, 100};      ///< unauthenticated handshake frames handed to the control plane
-  ControlPacket punt{};                   ///< scratch for the channel, up
-  ControlPacket injected{};               ///< and down
-  std::array<AeadOp, kBurst> ops;         ///< scratch of one AEAD pass
-  std::array<Slot*, kBurst> op_slots;     ///< whose operation it is
+  TimerBudget timer_budget{};
+  ControlPacket punt{};                ///< scratch for the channel, up
+  ControlPacket injected{};            ///< and down
+  std::array<AeadOp, kBurst> ops;      ///< scratch of one AEAD pass
+  std::array<Slot*, kBurst> op_slots;  ///< whose operation it is
   std::array<SessionAssociated, kBurst> op_associated;
 
   void count(Counter counter, uint64_t n = 1) { stats.counters[static_cast<size_t>(counter)].add(n); }

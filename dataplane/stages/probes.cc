@@ -105,7 +105,8 @@ void take_pong(Context& context, const Rule& rule, Slot& slot) noexcept {
 uint64_t probe_group(Context& context, Group& group, Batch& batch) noexcept {
   const GroupView& view = *group.view.load(std::memory_order_acquire);
   const bool idle = group.workers[context.number].used_ns + kIdleAfterNs < context.now_ns;
-  const uint64_t interval_ns = uint64_t{view.put.probe_interval_us} * 1'000 * (idle ? kIdleFactor : 1);
+  const uint64_t interval_ns =
+      context.timer_budget.stretched(uint64_t{view.put.probe_interval_us} * 1'000 * (idle ? kIdleFactor : 1));
   uint64_t next = UINT64_MAX;
   for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
     if (!view.has(slot)) continue;

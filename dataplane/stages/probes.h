@@ -1,6 +1,6 @@
 // End-to-end probes of circuits. The ingress sends a Ping on each member of its groups, the far end's worker answers
-// with a Pong on the circuit's other direction; three lost in a row take the member out of use, three answered in a
-// row bring it back. A group that nobody uses is probed at a twentieth of the rate.
+// with a Pong on the circuit's other direction; as many lost in a row as its group says take the member out of use,
+// three answered in a row bring it back. A group that nobody uses is probed at a twentieth of the rate.
 // Source: docs/protocol.md, "Circuit probes".
 #pragma once
 

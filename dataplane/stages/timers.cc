@@ -10,8 +10,8 @@ namespace sky::dataplane {
 
 namespace {
 
-void send_ping(Context& context, Link& link, const LinkConfig& config, Batch& batch) noexcept {
-  const LivenessPayload ping = link.liveness.make(config.liveness, context.now_ns);
+void send_ping(Context& context, Link& link, const LivenessConfig& liveness, Batch& batch) noexcept {
+  const LivenessPayload ping = link.liveness.make(liveness, context.now_ns);
   if (link.send.now() == nullptr) return;
   Slot* slot = make_packet(context, batch, link, PacketType::transport_ping, kControlRoute, sizeof(ping),
                            Counter::injected_probe);
@@ -30,13 +30,15 @@ void tell(Context& context, Link& link, bool up) noexcept {
 uint64_t tend_link(Context& context, Link& link, Batch& batch) noexcept {
   const LinkConfig& config = *link.config.load(std::memory_order_acquire);
   const uint64_t polled_empty = context.polled_empty_ns[to_underlying(config.put.port)];
-  const Liveness::Change change = link.liveness.judge(config.liveness, context.now_ns, polled_empty);
+  LivenessConfig liveness = config.liveness;
+  liveness.interval_ns = context.timer_budget.stretched(liveness.interval_ns);
+  const Liveness::Change change = link.liveness.judge(liveness, context.now_ns, polled_empty);
   if (change != Liveness::Change::none) tell(context, link, change == Liveness::Change::up);
   link.peer_hears.store(link.liveness.peer_hears(), std::memory_order_relaxed);
   link.stats->rtt_ns.set(link.liveness.rtt_ns());
   link.stats->heard_ns.set(link.liveness.heard_ns());
-  if (link.liveness.send_due(context.now_ns) && !batch.full()) send_ping(context, link, config, batch);
-  return link.liveness.next_deadline_ns(config.liveness);
+  if (link.liveness.send_due(context.now_ns) && !batch.full()) send_ping(context, link, liveness, batch);
+  return link.liveness.next_deadline_ns(liveness);
 }
 
 }  // namespace

@@ -20,8 +20,11 @@ bool Liveness::received(const LivenessPayload& ping, uint64_t now_ns) {
 }
 
 LivenessPayload Liveness::make(const LivenessConfig& config, uint64_t now_ns) {
+  // A longer interval begins only once the peer was told of it, which counts our silence by what it knows.
+  const uint64_t gap_ns = told_interval_ns_ == 0 ? config.interval_ns : std::min(told_interval_ns_, config.interval_ns);
+  told_interval_ns_ = config.interval_ns;
   // From the schedule, not from now, so that late turns do not stretch the interval; after a stall, from now.
-  next_send_ns_ = std::max(next_send_ns_ + config.interval_ns, now_ns + config.interval_ns / 2);
+  next_send_ns_ = std::max(next_send_ns_ + gap_ns, now_ns + gap_ns / 2);
   LivenessPayload ping{};
   ping.hears_you = hears(config, now_ns) ? 1 : 0;
   ping.multiplier = static_cast<uint8_t>(config.multiplier);

@@ -57,6 +57,7 @@ class Liveness {
   uint32_t good_ = 0;  ///< pings in a row that said "I hear you"
   uint64_t heard_ns_ = 0;
   uint64_t next_send_ns_ = 0;
+  uint64_t told_interval_ns_ = 0;  ///< in our last ping
   uint64_t peer_interval_ns_ = 0;
   uint64_t peer_sent_ns_ = 0;     ///< the peer's clock in its last ping
   uint64_t peer_sent_at_ns_ = 0;  ///< ours when it came

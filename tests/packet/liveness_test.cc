@@ -99,6 +99,34 @@ TEST_F(LivenessTest, PingsGoOutOnSchedule) {
   EXPECT_EQ((Change{.injected_probe = 21, .transmitted = 21}), change);
 }
 
+/// A clock by which whatever is timed takes 4 ms: over 5 % of a core at intervals of 50 ms, under it at 100 ms.
+uint64_t slow_clock() noexcept {
+  static uint64_t now_ns = 0;
+  return now_ns += 4 * kMs;
+}
+
+TEST_F(LivenessTest, ATwentiethOfAWorkerAtMost) {
+  run_heard(1000);
+  ASSERT_TRUE(up());
+  EXPECT_EQ(1u, node.tables->stats.worker(0).timer_stretch.get());
+  const size_t before = ping_ms.size();
+  node.worker().context().clock = slow_clock;
+  run_heard(1000);
+  EXPECT_EQ(2u, node.tables->stats.worker(0).timer_stretch.get());
+  EXPECT_EQ(2 * kIntervalMs * 1'000, get(last_ping.payload(), 4, 4)) << "the peer is told";
+  ASSERT_GE(ping_ms.size(), before + 10);
+  EXPECT_EQ(2 * kIntervalMs, ping_ms.back() - ping_ms[ping_ms.size() - 2]);
+  // Told first, and only then later: at no time is the gap longer than what the peer last heard of.
+  uint64_t longest = 0;
+  for (size_t i = before; i < ping_ms.size(); ++i) longest = std::max(longest, ping_ms[i] - ping_ms[i - 1]);
+  EXPECT_EQ(2 * kIntervalMs, longest);
+  node.worker().context().clock = nullptr;
+  run_heard(1000);
+  EXPECT_EQ(1u, node.tables->stats.worker(0).timer_stretch.get());
+  EXPECT_EQ(kIntervalMs, ping_ms.back() - ping_ms[ping_ms.size() - 2]);
+  EXPECT_TRUE(up());
+}
+
 TEST_F(LivenessTest, LateTurnsDoNotStretchTheInterval) {
   for (int i = 0; i < 143; ++i) {  // turns of 7 ms
     node.pass(7 * kMs - 1'000);

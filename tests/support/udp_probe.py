@@ -24,12 +24,7 @@ import time
 HEADER = struct.Struct("!QQ")  # sequence number, time of sending
 
 
-class Stop(Exception):
-    pass
-
-
-def _stop(*_):
-    raise Stop
+stopped = []  # asked to end; looked at between datagrams, so that none is sent or read and not counted
 
 
 def _as_real_time():
@@ -55,19 +50,18 @@ def send(options):
     count = round(options.seconds * 1e9 / interval_ns)
     sent = refused = late_ns = last_ns = 0
     start_ns = time.monotonic_ns()
-    try:
-        for number in range(count):
-            due_ns = start_ns + number * interval_ns
-            while (now_ns := time.monotonic_ns()) < due_ns:
-                time.sleep((due_ns - now_ns) / 1e9)
-            late_ns = max(late_ns, now_ns - due_ns)
-            try:
-                probe.send(HEADER.pack(number, now_ns) + filler)
-                sent, last_ns = sent + 1, now_ns
-            except OSError:
-                refused += 1
-    except Stop:
-        pass
+    for number in range(count):
+        due_ns = start_ns + number * interval_ns
+        while (now_ns := time.monotonic_ns()) < due_ns:
+            time.sleep((due_ns - now_ns) / 1e9)
+        if stopped:
+            break
+        late_ns = max(late_ns, now_ns - due_ns)
+        try:
+            probe.send(HEADER.pack(number, now_ns) + filler)
+            sent, last_ns = sent + 1, now_ns
+        except OSError:
+            refused += 1
     return {"sent": sent, "refused": refused, "first_ns": start_ns, "last_ns": last_ns, "late_ns": late_ns}
 
 
@@ -80,20 +74,17 @@ def receive(options):
     arrivals = []  # (sequence number, sent at, arrived at)
     lap_at, lap_wanted = 0, []
     signal.signal(signal.SIGUSR1, lambda *_: lap_wanted.append(True))
-    try:
-        while True:
-            select.select([probe], [], [], 0.02)
-            now_ns = time.monotonic_ns()
-            if lap_wanted:
-                lap_wanted.clear()
-                print(json.dumps(lap(arrivals[lap_at:], now_ns)), flush=True)
-                lap_at = max(0, len(arrivals) - 1)
-            try:
-                arrivals.append((*HEADER.unpack_from(probe.recv(65536)), now_ns))
-            except BlockingIOError:
-                pass
-    except Stop:
-        pass
+    while not stopped:
+        select.select([probe], [], [], 0.02)
+        now_ns = time.monotonic_ns()
+        if lap_wanted:
+            lap_wanted.clear()
+            print(json.dumps(lap(arrivals[lap_at:], now_ns)), flush=True)
+            lap_at = max(0, len(arrivals) - 1)
+        try:
+            arrivals.append((*HEADER.unpack_from(probe.recv(65536)), now_ns))
+        except BlockingIOError:
+            pass
     numbers = [number for number, _, _ in arrivals]
     gap_ns, gap_at_ns = max(((b[2] - a[2], a[2]) for a, b in zip(arrivals, arrivals[1:])), default=(0, 0))
     delays = sorted(arrived - sent for _, sent, arrived in arrivals)
@@ -151,8 +142,8 @@ def main():
     receiver.add_argument("--bind", default="::")
     receiver.add_argument("port", type=int)
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.append(True))
     _as_real_time()
     json.dump(send(options) if options.command == "send" else receive(options), sys.stdout)
     print()

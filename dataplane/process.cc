@@ -60,7 +60,9 @@ int run_worker(void* argument) {
 Result<Eal> Eal::start(const RouterConfig& config, uint64_t memory_bytes) {
   std::error_code error;
   if (std::filesystem::create_directories(config.runtime, error)) {
-    std::filesystem::permissions(config.runtime, std::filesystem::perms::owner_all, error);
+    using enum std::filesystem::perms;  // who may do what, the sockets in it say
+    std::filesystem::permissions(config.runtime, owner_all | group_read | group_exec | others_read | others_exec,
+                                 error);
   }
   if (error) return fail("runtime directory {}: {}", config.runtime, error.message());
   drivers::EalConfig eal{.main_core = config.dataplane.main_core,
@@ -148,7 +150,7 @@ Result<> Process::make_tables(const RouterConfig& config) {
                                      .sessions = sizes.sessions,
                                      .rules = sizes.rules,
                                      .groups = sizes.groups,
-                                     .destinations = sizes.prefixes},
+                                     .destinations = 2 * sizes.prefixes},  // of IPv6 and of IPv4
                       .workers = static_cast<unsigned>(workers),
                       .link_keys = key_policy(config.rekey, workers),
                       .session_keys = key_policy(config.rekey, workers * kMaxMembers),  // a stream per member

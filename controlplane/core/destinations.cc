@@ -49,10 +49,14 @@ void Destinations::choose() {
     const Group* group = groups_.find(context_.network.address_of(node));
     const bool local = node == context_.network.self();
     if (!local && group == nullptr) continue;
-    if (++count[prefix.family] > context_.config.dataplane.sizes.prefixes) {
-      context_.log(LogLevel::error, "found more prefixes than dataplane.sizes.prefixes: {} and on are left out",
-                   to_string(prefix));
-      break;
+    const uint32_t most = context_.config.dataplane.sizes.prefixes;
+    if (++count[prefix.family] > most) {
+      if (count[prefix.family] == most + 1) {
+        context_.log(LogLevel::error,
+                     "found more than dataplane.sizes.prefixes, {}, of a family: {} and on are left out", most,
+                     to_string(prefix));
+      }
+      continue;
     }
     context_.planner.put(DestinationMessage{.family = prefix.family,
                                             .length = prefix.length,

@@ -52,7 +52,6 @@ void read_port(const Place& place, PortConfig& port) {
   Fields fields(place);
   fields.require("device", scalar::text(255, "a DPDK device string or PCI address"), port.device);
   fields.read("mtu", scalar::integer(1280, 9216), port.mtu);
-  fields.read("queues", scalar::integer(1, 64), port.queues);
 }
 
 void read_ports(const Place& place, std::vector<PortConfig>& ports) {
@@ -113,6 +112,11 @@ void read_links(const Place& place, RouterConfig& config) {
   for (const auto& [link_name, entry] : place.entries("a map from names to links")) {
     LinkConfig link{.name = link_name, .mark = entry.key_mark()};
     read_link(entry, config, link);
+    const auto beside_it = std::ranges::find(config.links, link.port, &LinkConfig::port);
+    if (beside_it != config.links.end() && beside_it->ethertype != link.ethertype) {
+      entry.error(fmt::format("EtherType 0x{:04x}", link.ethertype),
+                  fmt::format("0x{:04x}, that of {} on the same port", beside_it->ethertype, beside_it->name));
+    }
     config.links.push_back(std::move(link));
   }
 }
@@ -197,7 +201,9 @@ void read_file_path(Fields& fields, std::string_view key, const std::string& wan
 }
 
 void read_sockets(Fields& fields, const Place& root, RouterConfig& config) {
-  fields.read("runtime", path(), config.runtime);
+  if (const auto place = fields.find("runtime")) {
+    if (const auto value = place->read(path())) config.runtime = beside(config.file, *value);
+  }
   std::string api = "api.sock";
   if (const auto place = fields.find("api")) Fields(*place).read("socket", path(), api);
   const std::filesystem::path runtime(config.runtime);

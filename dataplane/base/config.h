@@ -28,7 +28,6 @@ struct PortConfig {
   std::string name;
   std::string device{};  ///< DPDK device string (net_af_packet0,iface=veth0) or PCI address (0000:3b:00.0)
   uint16_t mtu = 1500;   ///< bytes, 1280 to 9216: what the wire carries behind the Ethernet header
-  uint16_t queues = 1;   ///< receive queues, 1 to 64
   Mark mark;
 };
 
@@ -55,7 +54,7 @@ struct LinkConfig {
 };
 
 enum class Idle : uint8_t {
-  adaptive,  ///< a worker without work sleeps up to 100 us
+  adaptive,  ///< a worker without work sleeps: until a frame comes, or up to 100 us where a port cannot wake it
   spin,      ///< a worker polls always: dedicated cores
 };
 

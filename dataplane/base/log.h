@@ -12,7 +12,9 @@ namespace sky {
 enum class LogLevel { error = 3, warning = 4, info = 6, debug = 7 };
 
 inline void log_line(LogLevel level, const std::string& text) {
-  fmt::print(stderr, "<{}>{}\n", static_cast<int>(level), text);
+  const std::string line = fmt::format("<{}>{}\n", static_cast<int>(level), text);
+  // Nobody may be reading: that ends no router.
+  [[maybe_unused]] const size_t written = std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
 template <typename... Args>

@@ -27,7 +27,6 @@ TEST(RouterConfig, MinimalFileHasTheDefaults) {
   ASSERT_EQ(config.ports.size(), 1u);
   EXPECT_EQ(config.ports[0].device, "net_af_packet0,iface=veth0");
   EXPECT_EQ(config.ports[0].mtu, 1500);
-  EXPECT_EQ(config.ports[0].queues, 1);
   ASSERT_EQ(config.links.size(), 1u);
   const LinkConfig& link = config.links[0];
   EXPECT_EQ(link.name, "a1-g1");
@@ -73,7 +72,7 @@ node: a1
 identity: /keys/a1.key
 topology: topology.yaml
 ports:
-  p0: { device: 0000:3b:00.0, mtu: 9000, queues: 4 }
+  p0: { device: 0000:3b:00.0, mtu: 9000 }
   p1: { device: net_tap0 }
 links:
   a1-g1:
@@ -102,7 +101,6 @@ circuits:
   EXPECT_EQ(config.identity_file, "/keys/a1.key");
   EXPECT_EQ(config.ports[0].device, "0000:3b:00.0");
   EXPECT_EQ(config.ports[0].mtu, 9000);
-  EXPECT_EQ(config.ports[0].queues, 4);
   const LinkConfig& link = config.links.at(0);
   EXPECT_EQ(link.port, PortIndex{1});
   EXPECT_EQ(link.mac, (MacAddress{2, 0, 0, 0, 0, 0xfe}));

@@ -116,6 +116,7 @@ void Daemon::dispatch(Event&& event) {
     for (Action& action : core_.handle(next, EventLoop::now_ns())) carry_out(action);
   }
   handling_ = false;
+  if (core_.wants_reattachment()) housekeeping_.arm(EventLoop::now_ns());  // not here: the attachment may be calling
   core_timer_.arm(core_.next_deadline());
 }
 
@@ -161,6 +162,7 @@ void Daemon::turn_api() {
 
 /// What is worth a second's delay: a socket that another process still serves, a kernel that refused, the MTU.
 void Daemon::housekeep() {
+  if (core_.wants_reattachment()) dataplane_.drop({"it refuses this control plane's batches as such"});
   if (!server_) serve_api();
   tun_.retry();
   if (std::exchange(mtu_unsure_, false)) fit_mtu();
@@ -171,7 +173,8 @@ void Daemon::fit_mtu() {
   std::optional<uint32_t> least;
   for (const GroupSnapshot& group : core_.snapshot(EventLoop::now_ns()).groups) {
     for (const MemberSnapshot& member : group.members) {
-      if (member.own && member.mtu > 0) least = std::min<uint32_t>(least.value_or(UINT32_MAX), member.mtu);
+      if ((member.own || member.weight > 0) && member.mtu > 0)
+        least = std::min<uint32_t>(least.value_or(UINT32_MAX), member.mtu);
     }
   }
   tun_.fit(least);

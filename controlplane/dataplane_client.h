@@ -28,6 +28,8 @@ class DataplaneClient {
   /// As Attachment's; false while nothing is attached.
   bool install(Install batch);
   bool send(const ControlPacket& packet);
+  /// Gives the attachment up, tells the sink Detached, and asks again.
+  void drop(const Error& why);
 
   /// Null while nothing is attached.
   const Counters* counters() const { return counters_ ? &*counters_ : nullptr; }
@@ -40,7 +42,6 @@ class DataplaneClient {
   void take_over();
   void turn();
   void on_timer();
-  void drop(const Error& why);
 
   EventLoop& loop_;
   std::string socket_path_;

@@ -43,7 +43,7 @@ std::string node_of(const std::string& body) {
 
 std::string unknown_node(const std::string& node, const std::vector<std::string>& nodes) {
   const std::string near = nearest(node, nodes);
-  return fmt::format("found {}, wanted a node of the topology{}", quote(node),
+  return fmt::format("found {}, wanted another node of the topology{}", quote(node),
                      near.empty() ? "" : "; did you mean " + quote(near) + "?");
 }
 

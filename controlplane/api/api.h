@@ -22,7 +22,7 @@ class ApiBackend {
   /// Nothing for a word that names nothing.
   virtual std::optional<Json> show(std::string_view what) = 0;
   virtual void ask(Event&& question) = 0;
-  virtual const std::vector<std::string>& nodes() const = 0;
+  virtual const std::vector<std::string>& nodes() const = 0;  ///< all others: whom one can ask for
 };
 
 class Api {

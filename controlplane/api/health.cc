@@ -34,6 +34,11 @@ void judge_dataplane(const ViewContext& context, Faults& faults) {
     if (silent(context.counters->workers()[i].heartbeat_ns.get())) {
       faults.add(fmt::format("worker {} hangs", i), "systemctl restart skyedge-dataplane");
     }
+    if (const uint64_t stretch = context.counters->workers()[i].timer_stretch.get(); stretch > 1) {
+      faults.add(
+          fmt::format("liveness and probes would take over 5 % of worker {}: {} times their intervals", i, stretch),
+          "skyctl show workers");
+    }
   }
   const uint64_t buffers = context.counters->header().buffers.get();
   if (buffers > 0 && context.counters->header().buffers_free.get() < buffers / 20) {
@@ -65,7 +70,8 @@ void judge_links(const ViewContext& context, Faults& faults) {
 
 void judge_groups(const ViewContext& context, Faults& faults) {
   for (const GroupSnapshot& group : context.snapshot.groups) {
-    if (group.state == "idle") continue;
+    const bool asked_for = group.kept || std::ranges::any_of(group.members, &MemberSnapshot::own);
+    if (group.state == "idle" || (!asked_for && group.state == "up")) continue;
     const auto paths = std::ranges::count(context.snapshot.paths, group.node, &PathSnapshot::to);
     const auto live = std::ranges::count_if(group.members, [](const auto& member) { return member.live; });
     if (live == 0) {
@@ -96,8 +102,8 @@ Json health_view(const ViewContext& context) {
   judge_links(context, faults);
   judge_groups(context, faults);
   const InstallSnapshot& install = context.snapshot.install;
-  if (install.refused > 0 && install.pending > 0) {
-    faults.add(fmt::format("the dataplane refused {} messages, {} rows wait", install.refused, install.pending),
+  if (install.refused > 0) {
+    faults.add(fmt::format("the dataplane does not take {} rows", install.refused),
                "journalctl -u skyedge-controlplane");
   }
   if (!context.kernel_error.empty()) faults.add(context.kernel_error, "ip address show dev " + context.router.tun);

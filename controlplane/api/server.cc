@@ -36,8 +36,9 @@ Result<Descriptor> listening_socket(const std::string& path) {
   }
   path.copy(address.sun_path, path.size());
   const auto* name = reinterpret_cast<const sockaddr*>(&address);
-  Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (connect(probe.get(), name, sizeof(address)) == 0) return fail("{}: another process serves it", path);
+  Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (connect(probe.get(), name, sizeof(address)) == 0 || errno == EAGAIN)
+    return fail("{}: another process serves it", path);
   if (errno == ECONNREFUSED) unlink(path.c_str());
 
   Descriptor listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

@@ -190,6 +190,7 @@ void Circuits::installed(const CircuitId& id) {
   circuit->expires_ns = context_.now + uint64_t{circuit->life_s} * kSecondNs;
   if (circuit->role == CircuitRole::ingress) {
     if (first) context_.log(LogLevel::info, "{} is set up", describe(*circuit));
+    sessions_.on_circuit(circuit->peer);
     ends_->is_up(*circuit);
   } else if (circuit->reply_due) {
     answer(*circuit);

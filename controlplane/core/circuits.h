@@ -85,6 +85,8 @@ class Circuits {
   std::expected<Circuit*, CircuitReason> make(LinkIndex from, const Setup& setup);
   CircuitReason make_transit(Circuit& circuit, const Setup& setup) const;
   CircuitReason make_egress(Circuit& circuit, const Setup& setup);
+  bool is_theirs(Circuit& circuit, const Setup& setup);
+  bool asks(const Ipv6Address& peer) const;
   void take_over(Circuit& circuit, const Setup& setup);
   void pass_on(Circuit& circuit, Setup& setup);
   void take_in(Circuit& circuit, const Setup& setup);

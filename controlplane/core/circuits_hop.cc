@@ -28,12 +28,29 @@ void Circuits::on_setup(LinkIndex from, Setup& setup) {
     if (!made) return refuse(from, setup, made.error());
     circuit = *made;
   }
+  if (circuit->role == CircuitRole::egress && !is_theirs(*circuit, setup)) {
+    refuse(from, setup, CircuitReason::not_proven);
+    if (circuit->state == CircuitState::asking) remove(setup.circuit);
+    return;
+  }
   take_over(*circuit, setup);
   if (circuit->role == CircuitRole::transit) {
     pass_on(*circuit, setup);
   } else {
     take_in(*circuit, setup);
   }
+}
+
+/// Whether the ingress that a SETUP names vouches for it, and its streams are free. Only then is anything believed of
+/// it.
+bool Circuits::is_theirs(Circuit& circuit, const Setup& setup) {
+  if (!sessions_.proves(circuit.peer, setup)) return false;
+  if (circuit.group || circuit.send_stream == setup.stream_to_ingress) return true;
+  // Adopted without a member, so its own stream was not known.
+  sessions_.free_streams(circuit.peer, circuit.send_stream, circuit.receive_stream);
+  const bool free = sessions_.claim_streams(circuit.peer, setup.stream_to_ingress, circuit.receive_stream);
+  if (free) circuit.send_stream = setup.stream_to_ingress;
+  return free || (sessions_.claim_streams(circuit.peer, circuit.send_stream, circuit.receive_stream), false);
 }
 
 std::expected<Circuit*, CircuitReason> Circuits::make(LinkIndex from, const Setup& setup) {
@@ -126,6 +143,7 @@ void Circuits::pass_on(Circuit& circuit, Setup& setup) {
 }
 
 void Circuits::take_in(Circuit& circuit, const Setup& setup) {
+  if (!asks(circuit.peer)) sessions_.give_way(circuit.peer);
   const CircuitReason reason = sessions_.on_setup_blob(circuit.peer, setup.blob, circuit.up.link);
   if (reason != CircuitReason::none) {
     refuse(circuit.up.link, setup, reason);
@@ -142,6 +160,15 @@ void Circuits::take_in(Circuit& circuit, const Setup& setup) {
     ends_->join(circuit);
   }
   context_.planner.notify(CircuitInstalled{circuit.id});
+}
+
+/// Whether a SETUP of this node's own to that peer is under way.
+bool Circuits::asks(const Ipv6Address& peer) const {
+  const auto [first, last] = by_peer_.equal_range(peer);
+  return std::any_of(first, last, [&](const auto& each) {
+    const Circuit* circuit = find(each.second);
+    return circuit->role == CircuitRole::ingress && circuit->asking.now;
+  });
 }
 
 void Circuits::answer(Circuit& circuit) {

@@ -76,21 +76,23 @@ void Circuits::send_setup(Circuit& circuit) {
   ++asking.attempt;
   schedule(circuit);
   if (!links_.usable(circuit.down.link)) return;
-  say(circuit.down.link, Setup{.refresh = circuit.state == CircuitState::up,
-                               .standby = circuit.standby,
-                               .attempt = static_cast<uint8_t>(asking.attempt - 1),
-                               .hop = 1,
-                               .circuit = circuit.id,
-                               .life_s = circuit.life_s,
-                               .queue_class = circuit.queue_class,
-                               .protect = to_underlying(FrameKind::frame),
-                               .mtu = link_mtu(circuit.down.link),
-                               .return_route = circuit.down.mine,
-                               .stream_to_egress = circuit.send_stream,
-                               .stream_to_ingress = circuit.receive_stream,
-                               .hop_limit = circuit.hop_limit,
-                               .path = circuit.path,
-                               .blob = sessions_.blob_for_setup(circuit.peer)});
+  Setup setup{.refresh = circuit.state == CircuitState::up,
+              .standby = circuit.standby,
+              .attempt = static_cast<uint8_t>(asking.attempt - 1),
+              .hop = 1,
+              .circuit = circuit.id,
+              .life_s = circuit.life_s,
+              .queue_class = circuit.queue_class,
+              .protect = to_underlying(FrameKind::frame),
+              .mtu = link_mtu(circuit.down.link),
+              .return_route = circuit.down.mine,
+              .stream_to_egress = circuit.send_stream,
+              .stream_to_ingress = circuit.receive_stream,
+              .hop_limit = circuit.hop_limit,
+              .path = circuit.path,
+              .blob = sessions_.blob_for_setup(circuit.peer)};
+  setup.proof = sessions_.prove(circuit.peer, setup);
+  say(circuit.down.link, setup);
 }
 
 void Circuits::on_ingress_reply(Circuit& circuit, const SetupReply& reply) {
@@ -107,7 +109,8 @@ void Circuits::on_ingress_reply(Circuit& circuit, const SetupReply& reply) {
   put_rules(circuit);
   if (!circuit.group) {
     ends_->join(circuit);
-    circuit.asking.repair_at = context_.now + kRepairAfter_ns;
+    // A member whose life is not told in time; one that found no room has no life.
+    if (circuit.group) circuit.asking.repair_at = context_.now + kRepairAfter_ns;
   } else {
     ends_->rejoin(circuit);
   }
@@ -135,7 +138,7 @@ void Circuits::on_ingress_refused(Circuit& circuit, const SetupRefused& refused)
   if (circuit.state == CircuitState::up) return give_up(circuit);
   sessions_.give_way(circuit.peer);
   ends_->failed(circuit, refused.reason);
-  remove(refused.circuit);
+  end(circuit, refused.reason);  // hops beyond the one that refuses may know it from an earlier attempt
 }
 
 /// All attempts were in vain.

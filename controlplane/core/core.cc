@@ -240,6 +240,10 @@ void Core::Parts::settle() {
   }
 }
 
+bool Core::wants_reattachment() const {
+  return parts_->context.planner.stalled();
+}
+
 static std::vector<std::pair<std::string, uint64_t>> refusals(const Context& context) {
   std::vector<std::pair<std::string, uint64_t>> rows;
   for (size_t reason = 0; reason < kReasons; ++reason) {
@@ -264,9 +268,9 @@ Snapshot Core::snapshot(TimeNs now) const {
                                 .in_flight = planner.in_flight(),
                                 .boot_id = parts.context.boot_id,
                                 .generation = planner.generation(),
-                                .refused = planner.refused(),
                                 .rows = planner.rows(),
                                 .pending = planner.pending(),
+                                .refused = planner.refused(),
                                 .orphans = planner.orphans()},
                     .links = parts.links->snapshot(),
                     .paths = parts.groups->paths_snapshot(),

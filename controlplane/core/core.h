@@ -40,6 +40,8 @@ class Core {
   /// When a Tick is due; kNever when nothing waits.
   TimeNs next_deadline() const;
   Snapshot snapshot(TimeNs now) const;
+  /// The dataplane and this core do not agree on what a batch is: only another attachment helps.
+  bool wants_reattachment() const;
 
  private:
   struct Parts;

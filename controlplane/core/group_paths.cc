@@ -84,9 +84,11 @@ void Groups::set_unreachable(Group& group, bool unreachable) {
   changed_ = true;
 }
 
-std::vector<Path> Groups::paths(const Group& group, unsigned k) const {
-  const auto node = context_.network.find_node(group.end);
-  return node ? context_.paths->paths(context_.network.self(), *node, k) : std::vector<Path>{};
+const std::vector<Path>& Groups::paths(const Group& group, unsigned k) const {
+  const auto [found, fresh] = paths_.try_emplace({group.end, k});
+  const auto node = fresh ? context_.network.find_node(group.end) : std::nullopt;
+  if (node) found->second = context_.paths->paths(context_.network.self(), *node, k);
+  return found->second;
 }
 
 /// False when it must wait: a pause, a link that is down, no room.
@@ -110,7 +112,7 @@ bool Groups::start(Group& group, const Path& path, unsigned rank) {
 }
 
 void Groups::reconcile(Group& group) {
-  const std::vector<Path> best = paths(group, context_.config.circuits.paths);
+  const std::vector<Path>& best = paths(group, context_.config.circuits.paths);
   std::vector<uint64_t> wanted;
   unsigned missing = 0;
   bool all_up = !best.empty();
@@ -126,10 +128,11 @@ void Groups::reconcile(Group& group) {
       if (up && !circuit->live && circuit->asking.repairs != 0) ++missing;
     } else {
       all_up = false;
-      if (!start(group, best[rank], rank) && group.failed.contains(hash)) ++missing;
+      if (!start(group, best[rank], rank)) ++missing;
     }
   }
   if (missing != 0) start_alternates(group, missing);
+  if (group.own.empty() && !has_live(group)) set_unreachable(group, true);
   if (all_up) close_replaced(group, wanted);
 }
 
@@ -137,7 +140,7 @@ void Groups::reconcile(Group& group) {
 void Groups::start_alternates(Group& group, unsigned missing) {
   const auto in_place = std::ranges::count_if(group.own, [&](const auto& own) {
     const Circuit* circuit = circuits_.find(own.second);
-    return circuit != nullptr && circuit->rank >= kAlternateRank;
+    return circuit != nullptr && circuit->rank >= kAlternateRank && (circuit->live || circuit->asking.repairs == 0);
   });
   if (static_cast<size_t>(in_place) >= missing) return;
   unsigned left = missing - static_cast<unsigned>(in_place);

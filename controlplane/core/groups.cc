@@ -61,6 +61,7 @@ bool Groups::adopt(const Circuit& circuit) {
 }
 
 void Groups::rebuild() {
+  paths_.clear();
   const Topology& topology = context_.network.topology();
   for (size_t i = 0; i < topology.nodes.size(); ++i) {
     const NodeIndex node{static_cast<uint32_t>(i)};
@@ -100,13 +101,14 @@ void Groups::remove(Group& group) {
 }
 
 void Groups::attached(const std::map<RowKey, bool>& live) {
-  for (const Group& group : groups_ | std::views::values) {
+  for (Group& group : groups_ | std::views::values) {
     for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
       if (!group.slots[slot]) continue;
       const auto row = live.find(member_key(group.index, slot));
       circuits_.on_life(*group.slots[slot], row != live.end() && row->second, 0);
     }
-    schedule(group);
+    if (has_live(group)) set_unreachable(group, false);
+    if (group.wanted) deadlines_.set(group.index, context_.now);
   }
 }
 

@@ -83,7 +83,7 @@ class Groups : public Ends {
   void put_members(const Group& group);
   std::optional<unsigned> best_own(const Group& group) const;
 
-  std::vector<Path> paths(const Group& group, unsigned k) const;
+  const std::vector<Path>& paths(const Group& group, unsigned k) const;
   void reconcile(Group& group);
   bool start(Group& group, const Path& path, unsigned rank);
   void start_alternates(Group& group, unsigned missing);
@@ -100,7 +100,8 @@ class Groups : public Ends {
   std::map<GroupIndex, Group> groups_;
   std::map<Ipv6Address, GroupIndex> by_end_;
   Deadlines<GroupIndex> deadlines_;
-  uint32_t first_free_ = 0;  ///< no index below it is free
+  mutable std::map<std::pair<Ipv6Address, unsigned>, std::vector<Path>> paths_;  ///< computed since the last rebuild
+  uint32_t first_free_ = 0;                                                      ///< no index below it is free
   bool changed_ = false;
 };
 

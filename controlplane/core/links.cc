@@ -103,6 +103,7 @@ void Links::attached(const std::map<LinkIndex, LinkMessage>& standing) {
     link.up = link.keyed && row->second.up != 0;
     link.changed_ns = context_.now;
     if (link.keyed) {
+      link.parity = row->second.rx_parity;  // chains that were on their way may not have come through
       // How old the keys are is unknown after a restart: renewed within a period, not all links at once.
       const uint64_t period = context_.config.rekey.handshake_ns;
       if (link.renew_at == kNever)
@@ -239,7 +240,7 @@ void Links::on_initiation(Link* inside, const Way& way, const Arrival& arrival) 
     return note(inside != nullptr ? inside : find_only(way),
                 {Reason::unknown_peer, {"handshake message 1: found a key that belongs to no link there"}});
   }
-  auto step = link->handshake.on_initiation(std::move(initiation), offer(*link), usable(link->index), context_.now);
+  auto step = link->handshake.on_initiation(std::move(initiation), offer(*link), link->keyed, context_.now);
   if (!step) return note(link, step.error());
   if (step->keys) return answer(*link, way, *step->keys);
   // A repeated answer; a cookie or our own initiation, whose receiver's index is not known yet, go out with 0.

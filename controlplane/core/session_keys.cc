@@ -21,9 +21,10 @@ static_assert(sizeof(ConfirmationWire) == 28);
 
 Mac confirmation_mac(const Secret<32>& initiator_chain, uint64_t key_id) {
   constexpr std::string_view kWhat = "skyedge session confirm";
-  std::array<uint8_t, kWhat.size() + sizeof key_id> text;
+  const Be64 wire_id(key_id);
+  std::array<uint8_t, kWhat.size() + sizeof wire_id> text;
   std::ranges::copy(kWhat, text.begin());
-  std::memcpy(text.data() + kWhat.size(), &key_id, sizeof key_id);
+  std::memcpy(text.data() + kWhat.size(), &wire_id, sizeof wire_id);
   return keyed_mac(initiator_chain.bytes(), text);
 }
 
@@ -57,6 +58,10 @@ void Sessions::renew_initiation(Session& session) {
   schedule(session);
 }
 
+SetupProof Sessions::prove(const Ipv6Address& peer, const Setup& setup) const {
+  return find(peer)->handshake.vouch("skyedge setup v1", proven_bytes(setup));
+}
+
 Bytes Sessions::blob_for_setup(const Ipv6Address& peer) {
   Session* session = find(peer);
   if (session == nullptr || (session->keyed && !session->anew)) return {};
@@ -72,6 +77,7 @@ void Sessions::give_way(const Ipv6Address& peer) {
   Session* session = find(peer);
   if (session == nullptr || session->keyed || session->answered) return;
   session->handshake.stop();
+  session->initiation.clear();
   schedule(*session);
 }
 
@@ -239,8 +245,7 @@ void Sessions::installed(SessionIndex index, uint64_t key_id) {
   Session* session = find(index);
   if (session == nullptr) return;
   if (session->greet == key_id) {
-    session->greet = 0;
-    send_over_(session->peer, session->our_confirmation);
+    greet(*session);
   } else if (session->answered && session->answered->key_id == key_id) {
     session->keyed = true;
     session->answered->repeat_at = context_.now + kRepeatAnswer_ns;
@@ -248,6 +253,15 @@ void Sessions::installed(SessionIndex index, uint64_t key_id) {
     if (session->answered->by_packet) send_over_(session->peer, session->our_reply);
   }
   schedule(*session);
+}
+
+void Sessions::greet(Session& session) {
+  if (send_over_(session.peer, session.our_confirmation)) session.greet = 0;
+}
+
+void Sessions::on_circuit(const Ipv6Address& peer) {
+  Session* session = find(peer);
+  if (session != nullptr && session->greet != 0) greet(*session);
 }
 
 void Sessions::refused(SessionIndex index) {

@@ -99,8 +99,9 @@ void Sessions::attached(const std::map<SessionIndex, SessionMessage>& standing) 
     if (!session.keyed) {
       session.parity.reset();
       session.handshake.want(context_.now);
-    } else if (session.renew_at == kNever) {
-      session.renew_at = context_.now + context_.config.rekey.handshake_ns;
+    } else {
+      session.parity = row->second.rx_parity;  // chains that were on their way may not have come through
+      if (session.renew_at == kNever) session.renew_at = context_.now + context_.config.rekey.handshake_ns;
     }
     schedule(session);
   }
@@ -113,6 +114,8 @@ void Sessions::detached() {
     session.greet = 0;
     session.initiation.clear();
     session.their_initiation.clear();
+    session.their_reply.clear();
+    session.our_confirmation.clear();
   }
 }
 

@@ -57,6 +57,10 @@ class Sessions {
   uint16_t peer_lanes(const Ipv6Address& peer) const;
   std::optional<Ipv6Address> peer_of(SessionIndex index) const;
 
+  /// The proof that this node, or that `peer`, is the ingress of that SETUP: needs no keys, and outlives them.
+  SetupProof prove(const Ipv6Address& peer, const Setup& setup) const;
+  bool proves(const Ipv6Address& peer, const Setup& setup) const { return prove(peer, setup) == setup.proof; }
+
   /// What a SETUP carries: our initiation while there are no keys, else nothing.
   Bytes blob_for_setup(const Ipv6Address& peer);
   /// The far end has no keys: ask anew even though we have some.
@@ -75,6 +79,8 @@ class Sessions {
   void on_traffic(const Ipv6Address& peer);
   /// Initiations of sessions without keys go out again: they may have had no way before.
   void on_link_up();
+  /// A circuit to that node is up: what had no way before goes out.
+  void on_circuit(const Ipv6Address& peer);
   void installed(SessionIndex index, uint64_t key_id);
   void refused(SessionIndex index);
 
@@ -134,6 +140,8 @@ class Sessions {
   CircuitReason on_initiation(Session& session, ByteView message, LinkIndex from, Bytes& again);
   void answer(Session& session, const Keys& keys, ByteView message);
   void on_response(Session& session, ByteView message);
+  /// Confirms our new keys to the peer; again later when there is no way.
+  void greet(Session& session);
   void confirmed(Session& session);
   void finish(Session& session, uint64_t key_id, uint8_t parity);
   void note(Session& session, const Refusal& refusal);

@@ -114,10 +114,10 @@ struct InstallSnapshot {
   bool in_flight = false;
   uint64_t boot_id = 0;
   uint64_t generation = 0;
-  uint64_t refused = 0;  ///< messages, in this control plane's life
-  size_t rows = 0;       ///< wanted
-  size_t pending = 0;    ///< rows that differ from what stands
-  size_t orphans = 0;    ///< rows found that nobody owns; deleted after a refresh period
+  size_t rows = 0;     ///< wanted
+  size_t pending = 0;  ///< rows that differ from what stands
+  size_t refused = 0;  ///< rows that this dataplane does not take
+  size_t orphans = 0;  ///< rows found that nobody owns; deleted after a refresh period
 };
 
 struct Snapshot {

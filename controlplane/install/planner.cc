@@ -41,13 +41,30 @@ void Planner::want(const InstallMessage& row) {
   const InstallMessage plain = without_state(row);
   const RowKey key = key_of(plain).value();
   wanted_.insert_or_assign(key, plain);
+  refused_.erase(key);
   differs_.insert(key);
   orphans_.erase(key);
   if (key.table == Table::rules) rules_.insert(key);
 }
 
 void Planner::erase(const RowKey& key) {
-  if (wanted_.erase(key) != 0) differs_.insert(key);
+  refused_.erase(key);
+  if (wanted_.erase(key) == 0) return;
+  differs_.insert(key);
+  if (key.table == Table::links || key.table == Table::sessions) drop_chains(key);
+}
+
+/// Chains of a link or session that goes: without it their batch would be refused whole.
+void Planner::drop_chains(const RowKey& owner) {
+  const KeyOwner kind = owner.table == Table::links ? KeyOwner::link : KeyOwner::session;
+  for (auto at = chains_.begin(); at != chains_.end();) {
+    const auto chain = at->as<KeyChainMessage>();
+    const bool gone = chain.owner == kind && chain.index == owner.low;
+    if (gone) std::iter_swap(at, std::prev(chains_.end()));
+    if (gone) sodium_memzero(&chains_.back(), sizeof(InstallMessage));
+    if (gone) chains_.pop_back();
+    if (!gone) ++at;
+  }
 }
 
 void Planner::put_chain(const KeyChainMessage& chain) {
@@ -67,6 +84,8 @@ void Planner::attach(const std::vector<InstallMessage>& rows, TimeNs now) {
   stands_.clear();
   orphans_.clear();
   differs_.clear();
+  wanted_.merge(refused_);  // another dataplane, or another day: it may take them now
+  refused_.clear();
   for (const InstallMessage& row : rows) {
     if (const auto key = key_of(row)) stands_.insert_or_assign(*key, without_state(row));
   }
@@ -199,7 +218,7 @@ void Planner::retry(const InstallMessage& message) {
 void Planner::unwant(const RowKey& key, const InstallMessage& row) {
   const auto wanted = wanted_.find(key);
   if (wanted == wanted_.end() || !same_row(wanted->second, row)) return;
-  wanted_.erase(wanted);
+  refused_.insert(wanted_.extract(wanted));
   differs_.insert(key);
 }
 
@@ -218,12 +237,21 @@ std::vector<RefusedMessage> Planner::acked(const Acked& ack) {
       if (stalled_ || i != ack.index) retry(batch.messages[i]);
     }
     if (!stalled_) {
-      const InstallMessage& culprit = batch.messages[ack.index];
+      InstallMessage& culprit = batch.messages[ack.index];
+      if (culprit.verb == Verb::put_key_chain) {
+        auto chain = culprit.as<KeyChainMessage>();
+        sodium_memzero(chain.secret.data(), chain.secret.size());
+        culprit = InstallMessage::of(chain);
+      }
       refused.push_back({culprit, ack.error});
-      ++refused_;
       if (const auto key = key_of(culprit)) unwant(*key, culprit);
-      // A delete that is refused is taken as done: what it named is either gone or not ours to remove.
-      if (deleted_key(culprit)) settle(culprit);
+      if (const auto key = deleted_key(culprit)) {
+        if (ack.error == InstallError::still_used) {
+          orphans_.emplace(*key, kNever);  // stands until the next attachment looks again
+        } else {
+          settle(culprit);  // it is not there
+        }
+      }
     }
   }
   wipe(batch.messages);

@@ -35,7 +35,7 @@ struct KeysInstalled {
 };
 using Waiter = std::variant<CircuitInstalled, KeysInstalled>;
 
-/// A message that the dataplane does not take; a put is no longer wanted.
+/// A message that the dataplane does not take; a put waits for the next attachment. Without the secret of a chain.
 struct RefusedMessage {
   InstallMessage message;
   InstallError error;
@@ -85,7 +85,9 @@ class Planner {
   bool attached() const { return attached_; }
   bool in_flight() const { return in_flight_.has_value(); }
   uint64_t generation() const { return generation_; }
-  uint64_t refused() const { return refused_; }  ///< messages, so far
+  size_t refused() const { return refused_.size(); }  ///< rows, by this dataplane
+  /// The attachment itself is wrong: nothing more is sent on it.
+  bool stalled() const { return stalled_; }
   size_t rows() const { return wanted_.size(); }
   size_t pending() const { return differs_.size(); }
   size_t orphans() const { return orphans_.size(); }
@@ -104,12 +106,14 @@ class Planner {
   void settle(const InstallMessage& message);
   void note_gone(const RowKey& key);
   void retry(const InstallMessage& message);
+  void drop_chains(const RowKey& owner);
   static std::optional<RowKey> deleted_key(const InstallMessage& message);
   static void wipe(std::vector<InstallMessage>& messages);
 
   uint64_t grace_ns_;
   std::map<RowKey, InstallMessage> wanted_;
   std::map<RowKey, InstallMessage> stands_;
+  std::map<RowKey, InstallMessage> refused_;  ///< wanted, and not taken by this dataplane: for the next attachment
   std::set<RowKey> differs_;
   std::map<RowKey, TimeNs> orphans_;  ///< until when each is left alone
   std::vector<InstallMessage> chains_;
@@ -121,7 +125,6 @@ class Planner {
   bool attached_ = false;
   bool stalled_ = false;  ///< the attachment itself is wrong: until the next one
   uint64_t generation_ = 0;
-  uint64_t refused_ = 0;
 };
 
 }  // namespace sky::controlplane

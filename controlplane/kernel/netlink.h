@@ -1,6 +1,6 @@
 // The messages of route netlink that this program sends and reads, as bytes (built with libmnl). Pure: no socket.
 // Routes carry a protocol number and a metric of their own, so that only what this program put is ever replaced or
-// removed, and an operator's route of metric 0 to the same prefix wins. Source: rtnetlink(7).
+// removed, and an operator's route of a lower metric to the same prefix wins. Source: rtnetlink(7).
 #pragma once
 
 #include <cstdint>

@@ -54,6 +54,14 @@ Result<Handshake> Handshake::create(HandshakeGate& gate, const Peer& peer) {
   return Handshake(gate, peer, *peer_dh, std::move(*shared));
 }
 
+Mac Handshake::vouch(std::string_view domain, ByteView bytes) const {
+  const std::span name(reinterpret_cast<const uint8_t*>(domain.data()), domain.size());
+  Secret<32> key;
+  crypto_generichash(key.bytes().data(), key.bytes().size(), name.data(), name.size(), static_shared_.bytes().data(),
+                     static_shared_.bytes().size());
+  return keyed_mac(key.bytes(), bytes);
+}
+
 void Handshake::want(uint64_t now_ns) {
   if (wanted_) return;
   wanted_ = true;

@@ -83,6 +83,9 @@ class Handshake {
   /// A response or cookie with this receiver index is for us.
   bool expects(uint32_t receiver_index) const { return initiated_ && initiated_->index == receiver_index; }
   bool pending() const { return wanted_ || initiated_ || answered_; }
+  /// What only the two nodes can make of `bytes`, whatever became of their sessions: a MAC under the secret of both
+  /// static keys, for the purpose that `domain` names.
+  Mac vouch(std::string_view domain, ByteView bytes) const;
   const noise::PublicDh& peer() const { return peer_dh_; }
 
  private:

@@ -50,7 +50,7 @@ struct Terms {
   uint8_t version_min = 1;
   uint8_t version_max = 1;
   uint64_t boot_id = 0;
-  uint64_t session_id = 0;  ///< zero for a link; a session's initiator chooses it
+  uint64_t session_id = 0;  ///< zero for a link, else a hash of both addresses
   uint32_t run = 0;         ///< random, new with each start of a control plane; zero in a response
   uint16_t attempt = 0;     ///< rises with each initiation of a run; zero in a response
 

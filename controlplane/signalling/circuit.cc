@@ -126,7 +126,8 @@ std::optional<Circuit> recover_end(const RuleMessage& row, const CookieWord& wor
   circuit.queue_class = rule.queue_class;
   circuit.receive_stream = rule.stream;
   if (!member) return word.role == CircuitRole::egress ? std::optional(circuit) : std::nullopt;
-  if (member->consume != rule.route_id || member->link != rule.in_link || member->route != rule.twin)
+  if (member->consume != rule.route_id || member->link != rule.in_link || member->route != rule.twin ||
+      member->slot >= kMaxMembers)
     return std::nullopt;
   circuit.hop_limit = member->hop_limit;
   circuit.mtu = member->mtu;

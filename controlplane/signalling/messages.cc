@@ -24,6 +24,7 @@ struct SetupWire {
   Be32 return_route;
   Be16 stream_to_egress, stream_to_ingress;
   uint8_t hop_limit, nodes;
+  SetupProof proof;
 };
 struct ReplyWire {
   uint8_t message, flags, hop, reserved;
@@ -40,7 +41,7 @@ struct TraceReplyTail {
   Be32 probe;
   Ipv6Address address;
 };
-static_assert(sizeof(SetupWire) == 38 && sizeof(ReplyWire) == 26 && sizeof(ShortWire) == 20);
+static_assert(sizeof(SetupWire) == 54 && sizeof(ReplyWire) == 26 && sizeof(ShortWire) == 20);
 static_assert(sizeof(PathNode) == 24 && sizeof(TraceReplyTail) == 20);
 static_assert(sizeof(SetupWire) + kMostPathNodes * sizeof(PathNode) + 2 + kMostBlobBytes <= kMaxSignalBytes);
 
@@ -111,7 +112,8 @@ Bytes write(const Setup& setup) {
                 .stream_to_egress = Be16(setup.stream_to_egress),
                 .stream_to_ingress = Be16(setup.stream_to_ingress),
                 .hop_limit = setup.hop_limit,
-                .nodes = static_cast<uint8_t>(setup.path.size())});
+                .nodes = static_cast<uint8_t>(setup.path.size()),
+                .proof = setup.proof});
   for (const PathNode& node : setup.path) out.add(node);
   return out.add_blob(setup.blob).take();
 }
@@ -185,8 +187,8 @@ Result<> check(const Setup& setup) {
     return fail("setup: found a life of {} s, wanted 1 to {}", setup.life_s, kMostLife_s);
   }
   if (setup.protect != to_underlying(FrameKind::frame)) return fail("setup: found protect {}, wanted 0", setup.protect);
-  if ((setup.queue_class & 3) == 3 || (setup.queue_class & 0x1c) != 0) {
-    return fail("setup: found queue and class {:#x}, wanted a queue of 0 to 2", setup.queue_class);
+  if ((setup.queue_class & 3) == 3 || (setup.queue_class & 3) == 0 || (setup.queue_class & 0x1c) != 0) {
+    return fail("setup: found queue and class {:#x}, wanted a queue of 1 or 2", setup.queue_class);
   }
   if (setup.mtu < kLeastMtu) return fail("setup: found an MTU of {}, wanted at least {}", setup.mtu, kLeastMtu);
   if (setup.return_route == kControlRoute) return fail("setup: found return route 0");
@@ -220,6 +222,7 @@ Result<Signal> read_setup(Reader in) {
               .stream_to_egress = head->stream_to_egress.get(),
               .stream_to_ingress = head->stream_to_ingress.get(),
               .hop_limit = head->hop_limit,
+              .proof = head->proof,
               .path = {},
               .blob = {}};
   for (unsigned i = 0; i < head->nodes; ++i) {
@@ -304,9 +307,19 @@ LinkId link_id(std::string_view link_name) {
 
 std::string_view name_of(CircuitReason reason) {
   static constexpr std::array<std::string_view, to_underlying(CircuitReason::count)> kNames{
-      "none",         "malformed",    "not here",     "full",        "quota", "too fast", "link down", "conflict",
-      "unknown peer", "need session", "session busy", "bad session", "idle",  "replaced", "expired",   "shutdown"};
+      "none",      "malformed", "not here",     "full",         "quota",        "too fast",
+      "link down", "conflict",  "unknown peer", "need session", "session busy", "bad session",
+      "idle",      "replaced",  "expired",      "shutdown",     "not proven"};
   return reason < CircuitReason::count ? kNames[to_underlying(reason)] : "unknown reason";
+}
+
+Bytes proven_bytes(Setup setup) {
+  setup.refresh = false;
+  setup.attempt = setup.hop = 0;
+  setup.mtu = 0;
+  setup.return_route = {};
+  setup.proof = {};
+  return write(setup);
 }
 
 Bytes encode_signal(const Signal& signal) {

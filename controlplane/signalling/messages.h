@@ -30,6 +30,8 @@ inline constexpr uint16_t kLeastMtu = 576;
 /// A circuit owns so many neighbouring streams each way, one for each worker that may seal on it.
 inline constexpr uint16_t kStreamsPerCircuit = 16;
 
+using SetupProof = std::array<uint8_t, 16>;
+
 LinkId link_id(std::string_view link_name);
 
 struct PathNode {
@@ -54,10 +56,14 @@ struct Setup {
   uint16_t stream_to_egress = 0;
   uint16_t stream_to_ingress = 0;
   uint8_t hop_limit = 0;
+  SetupProof proof{};          ///< the ingress's, for the egress: proven_bytes() under their shared key
   std::vector<PathNode> path;  ///< from ingress to egress
   Bytes blob;                  ///< a message of the session handshake, or nothing
   bool operator==(const Setup&) const = default;
 };
+
+/// What the ingress vouches for: all of it but what hops change on the way, and whether it is a refresh.
+Bytes proven_bytes(Setup setup);
 
 struct SetupReply {
   uint8_t hop = 0;  ///< the replier's
@@ -86,6 +92,7 @@ enum class CircuitReason : uint8_t {
   replaced,      ///< close: another took its place
   expired,       ///< close: not refreshed in time
   shutdown,      ///< close: an operator's wish
+  not_proven,    ///< the ingress named does not vouch for this SETUP
   count,
 };
 std::string_view name_of(CircuitReason reason);

@@ -20,29 +20,29 @@ struct Oracle {
     return value;
   }
   bool may_pass(const Bytes& bytes) const {
-    if (bytes.size() < 40 || bytes[0] != 1 || bytes[1] > 3) return false;
+    if (bytes.size() < 56 || bytes[0] != 1 || bytes[1] > 3) return false;
     const size_t nodes = bytes[37], hop = bytes[3];
-    if (nodes < 3 || nodes > 32 || hop < 1 || hop + 1 >= nodes || bytes.size() < 40 + 24 * nodes) return false;
-    if (bytes.size() != 40 + 24 * nodes + number(bytes, 38 + 24 * nodes, 2)) return false;
+    if (nodes < 3 || nodes > 32 || hop < 1 || hop + 1 >= nodes || bytes.size() < 56 + 24 * nodes) return false;
+    if (bytes.size() != 56 + 24 * nodes + number(bytes, 54 + 24 * nodes, 2)) return false;
     std::set<Bytes> seen;
     for (size_t i = 0; i < nodes; ++i) {
-      const auto at = bytes.begin() + static_cast<ptrdiff_t>(38 + 24 * i);
+      const auto at = bytes.begin() + static_cast<ptrdiff_t>(54 + 24 * i);
       if (!seen.insert(Bytes(at, at + 16)).second) return false;
       const bool no_link = std::all_of(at + 16, at + 24, [](uint8_t byte) { return byte == 0; });
       if (no_link != (i == 0)) return false;
     }
     const auto is = [&](size_t node, const Ipv6Address& address) {
-      return std::equal(address.begin(), address.end(), bytes.begin() + static_cast<ptrdiff_t>(38 + 24 * node));
+      return std::equal(address.begin(), address.end(), bytes.begin() + static_cast<ptrdiff_t>(54 + 24 * node));
     };
     const auto by = [&](size_t node, const controlplane::LinkId& link) {
-      return std::equal(link.begin(), link.end(), bytes.begin() + static_cast<ptrdiff_t>(54 + 24 * node));
+      return std::equal(link.begin(), link.end(), bytes.begin() + static_cast<ptrdiff_t>(70 + 24 * node));
     };
     if (!is(hop - 1, a1) || !is(hop, g1) || !by(hop, in) || !is(hop + 1, d1) || !by(hop + 1, out)) return false;
     const uint32_t life = number(bytes, 20, 4), mtu = number(bytes, 26, 2);
-    return life >= 1 && life <= 604800 && bytes[24] % 32 < 3 && bytes[25] == 0 && mtu >= 576 &&
+    return life >= 1 && life <= 604800 && bytes[24] % 32 >= 1 && bytes[24] % 32 < 3 && bytes[25] == 0 && mtu >= 576 &&
            number(bytes, 28, 4) != 0 && number(bytes, 32, 2) % 16 == 0 && number(bytes, 32, 2) < 16384 &&
            number(bytes, 34, 2) % 16 == 0 && number(bytes, 34, 2) < 16384 && bytes[36] >= 40 && bytes[36] <= 64 &&
-           number(bytes, 38 + 24 * nodes, 2) <= 400;
+           number(bytes, 54 + 24 * nodes, 2) <= 400;
   }
 };
 
@@ -243,6 +243,20 @@ TEST_F(Hostile, WithoutItsKeysNobodyIsAnIngress) {
   claimed.circuit[0]++;
   claimed.blob = Bytes(168, 1);
   say("d1", LinkIndex{0}, encode_signal(claimed));
+  // Not even in the name of a1, which has a session and knows of nothing: it does not vouch for it.
+  for (const bool known : {false, true}) {
+    claimed = setup({"a1", "g1", "d1"}, {"a1-g1", "g1-d1"}, 2);
+    claimed.circuit[0] += 3;
+    claimed.stream_to_egress = claimed.stream_to_ingress += 160;
+    const auto row = sim().snapshot("d1").circuits.at(0);
+    if (known) claimed.circuit = id_of(row.circuit);  // one that there is, made a standby
+    if (known) claimed.stream_to_egress = row.receive_stream;
+    if (known) claimed.stream_to_ingress = row.send_stream;
+    claimed.standby = known;
+    const unsigned answers = sim().said("d1").signals[3];
+    say("d1", LinkIndex{row.upstream_link == "g1-d1" ? uint16_t{0} : uint16_t{1}}, encode_signal(claimed));
+    EXPECT_EQ(sim().said("d1").signals[3], answers + 1) << "setup_refused";
+  }
   // Streams of the other half are not its ingress's to give.
   claimed = setup({"a1", "g1", "d1"}, {"a1-g1", "g1-d1"}, 2);
   claimed.circuit[0] += 2;

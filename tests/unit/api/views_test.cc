@@ -176,14 +176,14 @@ TEST_F(ViewTest, EachFaultIsNamed) {
   snapshot.links[0].state = "handshaking";
   snapshot.links[0].last_refusal = "another pre-shared key";
   snapshot.groups[0].members[1].live = false;
-  snapshot.install.refused = snapshot.install.pending = 1;
+  snapshot.install.refused = 1;
   kernel_error = "kernel: sky0: link up: Operation not permitted";
   EXPECT_EQ(faults(),
             (std::vector<std::string>{
                 "the dataplane's main core hangs", "worker 0 hangs", "less than 5 % of the packet buffers are free",
                 "port p0 (net_af_packet0,iface=veth0) has no carrier",
                 "link a1-g1 to g1 is without keys: another pre-shared key", "1 of 2 circuits to d1 live",
-                "the dataplane refused 1 messages, 1 rows wait", "kernel: sky0: link up: Operation not permitted"}));
+                "the dataplane does not take 1 rows", "kernel: sky0: link up: Operation not permitted"}));
   snapshot.groups[0].members[0].live = false;
   EXPECT_EQ(faults()[5], "no live circuit to d1");
   snapshot.groups[0].state = "idle";

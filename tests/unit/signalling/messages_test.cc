@@ -37,11 +37,12 @@ TEST(Messages, EachComesBackAsItWas) {
 
 TEST(Messages, TheBytesAreThoseOfTheDocument) {
   const Bytes bytes = encode_signal(sample_setup(2));
-  ASSERT_EQ(bytes.size(), 38u + 2 * 24 + 2 + 168);
+  ASSERT_EQ(bytes.size(), 54u + 2 * 24 + 2 + 168);
   EXPECT_EQ(Bytes(bytes.begin(), bytes.begin() + 5), (Bytes{1, 1, 3, 1, 1}));
   EXPECT_EQ(Bytes(bytes.begin() + 20, bytes.begin() + 38),
             (Bytes{0, 0, 0x0e, 0x10, 0x22, 0, 0x05, 0x9d, 0xde, 0xad, 0xbe, 0xef, 0x20, 0, 0, 16, 50, 2}));
-  EXPECT_EQ(Bytes(bytes.begin() + 86, bytes.begin() + 88), (Bytes{0, 168}));
+  EXPECT_EQ(Bytes(bytes.begin() + 102, bytes.begin() + 104), (Bytes{0, 168}));
+  EXPECT_EQ(Bytes(bytes.begin() + 38, bytes.begin() + 54), Bytes(16, 0x5e)) << "the proof";
   const Bytes close = encode_signal(samples()[7]);
   EXPECT_EQ(Bytes(close.begin(), close.begin() + 4), (Bytes{4, 12, 0, 0}));
 }
@@ -71,6 +72,7 @@ TEST(Messages, EveryFieldOfSetupIsChecked) {
       {"hop past the end", [](controlplane::Setup& s) { s.hop = 4; }},
       {"no life", [](controlplane::Setup& s) { s.life_s = 0; }},
       {"a life for ever", [](controlplane::Setup& s) { s.life_s = kMostLife_s + 1; }},
+      {"the control queue", [](controlplane::Setup& s) { s.queue_class = 0x20; }},
       {"a fourth queue", [](controlplane::Setup& s) { s.queue_class = 3; }},
       {"bits between class and queue", [](controlplane::Setup& s) { s.queue_class = 4; }},
       {"a weaker kind", [](controlplane::Setup& s) { s.protect = 1; }},

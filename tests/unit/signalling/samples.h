@@ -25,8 +25,10 @@ inline Setup sample_setup(size_t nodes = 4) {
               .stream_to_egress = 8192,
               .stream_to_ingress = 16,
               .hop_limit = 50,
+              .proof = {},
               .path = {},
               .blob = Bytes(168, 7)};
+  setup.proof.fill(0x5e);
   for (size_t i = 0; i < nodes; ++i) {
     setup.path.push_back({.address = sample_address(static_cast<uint8_t>(i)),
                           .link = i == 0 ? LinkId{} : link_id("link" + std::to_string(i))});

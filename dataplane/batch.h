@@ -10,15 +10,17 @@
 
 struct rte_mbuf;
 
-namespace sky {
-struct Rule;
-}
-
 namespace sky::dataplane {
 
 struct Link;
 struct Session;
 struct KeySlot;
+
+/// Whose Datagrams end here.
+struct End {
+  SessionIndex session;
+  uint16_t stream, streams;  ///< first, and how many
+};
 
 /// One packet. `data[length]` is the carrier payload (link header first) between receive and transmit, and the IP
 /// packet between ingress's look-up and its sealing, and after egress's opening.
@@ -27,7 +29,7 @@ struct Slot {
   uint8_t* data;
   Link* link;        ///< arrived on; from `route` and `ingress` on: leaves by
   Session* session;  ///< egress and ingress
-  const Rule* rule;  ///< consume rule, from `route` to `egress`
+  End end;           ///< from `route` to `egress`: what its consume rule allows
   KeySlot* key;      ///< open: receive key
   uint32_t member;   ///< ingress: group << 3 | member slot
   uint16_t length;

@@ -69,8 +69,11 @@ MemoryNeed memory_need(const RouterConfig& config) {
   const size_t workers = config.dataplane.workers.size();
   MemoryNeed need;
   for (const sky::PortConfig& port : config.ports) {
-    const drivers::PortConfig driven{
-        .name = port.name, .device = port.device, .mtu = port.mtu, .queues = static_cast<uint16_t>(workers)};
+    const drivers::PortConfig driven{.name = port.name,
+                                     .device = port.device,
+                                     .mtu = port.mtu,
+                                     .queues = static_cast<uint16_t>(workers),
+                                     .ports = static_cast<uint16_t>(config.ports.size())};
     need.parts.push_back({"port " + port.name, drivers::Port::memory_bytes(driven), 0});
   }
   // The map's index of what stands: a tree node and a slot per prefix of either family.

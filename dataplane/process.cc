@@ -127,7 +127,8 @@ Result<> Process::open_ports(const RouterConfig& config) {
     auto opened = drivers::Port::open({.name = port.name,
                                        .device = port.device,
                                        .mtu = port.mtu,
-                                       .queues = static_cast<uint16_t>(config.dataplane.workers.size())});
+                                       .queues = static_cast<uint16_t>(config.dataplane.workers.size()),
+                                       .ports = static_cast<uint16_t>(config.ports.size())});
     if (!opened) return std::unexpected(opened.error());
     ports_.push_back(std::move(*opened));
   }

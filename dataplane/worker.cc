@@ -109,8 +109,8 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   context_.worked = false;
   bool busy = false;
   for (size_t port = 0; port < context_.ports.size(); ++port) busy |= poll_port(PortIndex{static_cast<uint16_t>(port)});
+  if (!context_.held.empty()) release();  // before what comes behind them
   if (context_.tun != nullptr && now_ns >= next_tun_poll_ns_) busy |= poll_tun();
-  if (!context_.held.empty()) release();
   busy |= inject(context_, batch_);
   send(batch_);
   const uint64_t timed_version = context_.tables.timed.load(std::memory_order_acquire)->version;

@@ -59,8 +59,13 @@ Result<uint16_t> find_device(const std::string& name) {
 
 }  // namespace
 
+/// A queue's receive descriptors, and those of every port's transmit queue that its frames may lie in.
+uint32_t Port::buffers(const PortConfig& config) {
+  return config.queues * (1u + config.ports) * kDescriptors + kSpareBuffers;
+}
+
 size_t Port::memory_bytes(const PortConfig& config) {
-  return pool_bytes(kBuffersPerQueue * config.queues, config.mtu) + (512 << 10);
+  return pool_bytes(buffers(config), config.mtu) + (512 << 10);
 }
 
 Result<std::unique_ptr<Port>> Port::open(const PortConfig& config) {
@@ -107,7 +112,7 @@ Port::~Port() {
 }
 
 Result<> Port::start(uint32_t largest_slot_bytes) {
-  auto pool = make_pool("port-" + std::to_string(id_), kBuffersPerQueue * config_.queues,
+  auto pool = make_pool("port-" + std::to_string(id_), buffers(config_),
                         std::max<uint32_t>(config_.mtu + kEthernetBytes, largest_slot_bytes));
   if (!pool) return fail("port {}: {}", config_.name, pool.error().message);
   pool_ = *pool;

@@ -28,13 +28,14 @@ struct PortConfig {
   std::string device;   ///< DPDK device string or PCI address
   uint16_t mtu = 1500;  ///< bytes after the Ethernet header
   uint16_t queues = 1;  ///< receive and transmit queues each, one pair per worker
+  uint16_t ports = 1;   ///< of this process: each may keep frames of any other until its ring is full
 };
 
 class Port {
  public:
   static constexpr uint16_t kDescriptors = 1024;
-  /// Descriptors of both directions, workers' caches, and bursts under way.
-  static constexpr uint32_t kBuffersPerQueue = 4 * kDescriptors;
+  /// What waits for a circuit (hold.h), workers' caches, and bursts under way.
+  static constexpr uint32_t kSpareBuffers = 2 * kDescriptors;
 
   static Result<std::unique_ptr<Port>> open(const PortConfig& config);
   /// A device that exists already, such as one made of rings.
@@ -62,6 +63,7 @@ class Port {
  private:
   Port(uint16_t id, const PortConfig& config) : id_(id), config_(config) {}
 
+  static uint32_t buffers(const PortConfig& config);
   Result<> start(uint32_t largest_slot_bytes);
   Result<> set_up_queues();
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "controlplane/core/events.h"
-#include "controlplane/session/ration.h"
+#include "dataplane/base/ration.h"
 #include "dataplane/protocol/frame.h"
 
 namespace sky::controlplane {

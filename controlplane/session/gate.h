@@ -17,7 +17,7 @@
 #include "controlplane/core/random.h"
 #include "controlplane/session/identity.h"
 #include "controlplane/session/message.h"
-#include "controlplane/session/ration.h"
+#include "dataplane/base/ration.h"
 
 namespace sky::controlplane {
 

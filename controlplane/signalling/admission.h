@@ -6,8 +6,8 @@
 
 #include <vector>
 
-#include "controlplane/session/ration.h"
 #include "controlplane/signalling/circuit.h"
+#include "dataplane/base/ration.h"
 
 namespace sky::controlplane {
 

@@ -27,9 +27,9 @@ constexpr bool within(T value, T least, T most) {
   return value >= least && value <= most;
 }
 
-/// Class in the high three bits, queue 0 to 2 in the low two, nothing between.
+/// Class in the high three bits, queue 1 or 2 in the low two, nothing between: the control queue is no circuit's.
 constexpr bool is_queue_class(uint8_t value) {
-  return (value & 0x1c) == 0 && (value & 3) != 3;
+  return (value & 0x1c) == 0 && (value & 3) != 3 && (value & 3) != 0;
 }
 
 /// No bit past the prefix length is set: two prefixes are the same when their bytes are.

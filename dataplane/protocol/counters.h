@@ -25,50 +25,50 @@ namespace sky {
   X(loops)            /* turns of the poll loop */                           \
   X(sleeps)           /* turns that ended asleep */
 
-#define SKY_DROP_REASONS(X)                                                  \
-  X(frame_short)   /* shorter than the least frame of its kind */            \
-  X(frame_long)    /* longer than the port's MTU */                          \
-  X(frame_chained) /* in more than one buffer */                             \
-  X(not_skywire)   /* another EtherType */                                   \
-  X(bad_version)                                                             \
-  X(bad_kind)     /* a kind this node does not speak */                      \
-  X(bad_reserved) /* reserved bits set */                                    \
-  X(unknown_link) /* link index without a link */                            \
-  X(wrong_port)   /* that link is on another port */                         \
-  X(weak_kind)    /* below the link's least kind */                          \
-  X(no_key)       /* no receive key of that epoch */                         \
-  X(bad_lane)     /* more lanes than were agreed */                          \
-  X(bad_tag)      /* does not authenticate */                                \
-  X(replayed)     /* counter seen before or too old */                       \
-  X(bad_size)     /* size field does not match the delivered length */       \
-  X(bad_type)     /* a packet type that may not arrive so */                 \
-  X(bad_control)  /* malformed packet on route ID 0 */                       \
-  X(unknown_route)                                                           \
-  X(wrong_link) /* a known route ID from a link it is not bound to */        \
-  X(wrong_class)                                                             \
-  X(hop_limit)                                                               \
-  X(link_down) /* next hop and alternate are down */                         \
-  X(no_send_key)                                                             \
-  X(key_exhausted) /* hard stop of a key */                                  \
-  X(too_big)       /* does not fit the next link */                          \
-  X(port_full)     /* the port took no more */                               \
-  X(session_unknown)                                                         \
-  X(session_no_key)                                                          \
-  X(session_stream) /* a stream the rule does not allow */                   \
-  X(session_bad_tag)                                                         \
-  X(session_replayed)                                                        \
-  X(inner_malformed)   /* what was sealed is no IP packet of that length */  \
-  X(inner_source)      /* source not in the sending domain's prefixes */     \
-  X(inner_destination) /* destination not this node's */                     \
-  X(tun_full)          /* the TUN took no more */                            \
-  X(not_ip)            /* read from the TUN, neither IPv4 nor IPv6 */        \
-  X(no_destination)    /* no prefix matches */                               \
-  X(no_member)         /* no live circuit, and the group does not wait */    \
-  X(hold_full)         /* 64 packets are waiting already */                  \
-  X(hold_expired)      /* the circuit did not come in time */                \
-  X(inner_too_big)     /* over the circuit's MTU, which the TUN's follows */ \
-  X(punt_metered)      /* unauthenticated packets above their ration */      \
-  X(punt_full)         /* the control plane does not keep up or is absent */ \
+#define SKY_DROP_REASONS(X)                                                               \
+  X(frame_short)   /* shorter than the least frame of its kind */                         \
+  X(frame_long)    /* longer than the port's MTU */                                       \
+  X(frame_chained) /* in more than one buffer */                                          \
+  X(not_skywire)   /* another EtherType */                                                \
+  X(bad_version)                                                                          \
+  X(bad_kind)     /* a kind this node does not speak */                                   \
+  X(bad_reserved) /* reserved bits set */                                                 \
+  X(unknown_link) /* link index without a link */                                         \
+  X(wrong_port)   /* that link is on another port */                                      \
+  X(weak_kind)    /* below the link's least kind */                                       \
+  X(no_key)       /* no receive key of that epoch */                                      \
+  X(bad_lane)     /* more lanes than were agreed */                                       \
+  X(bad_tag)      /* does not authenticate */                                             \
+  X(replayed)     /* counter seen before or too old */                                    \
+  X(bad_size)     /* size field does not match the delivered length */                    \
+  X(bad_type)     /* a packet type that may not arrive so */                              \
+  X(bad_control)  /* malformed packet on route ID 0 */                                    \
+  X(unknown_route)                                                                        \
+  X(wrong_link) /* a known route ID from a link it is not bound to */                     \
+  X(wrong_class)                                                                          \
+  X(hop_limit)                                                                            \
+  X(link_down) /* next hop and alternate are down */                                      \
+  X(no_send_key)                                                                          \
+  X(key_exhausted) /* hard stop of a key */                                               \
+  X(too_big)       /* does not fit the next link */                                       \
+  X(port_full)     /* the port took no more */                                            \
+  X(session_unknown)                                                                      \
+  X(session_no_key)                                                                       \
+  X(session_stream) /* a stream the rule does not allow */                                \
+  X(session_bad_tag)                                                                      \
+  X(session_replayed)                                                                     \
+  X(inner_malformed)   /* what was sealed is no IP packet of that length */               \
+  X(inner_source)      /* source not in the sending domain's prefixes */                  \
+  X(inner_destination) /* destination not this node's */                                  \
+  X(tun_full)          /* the TUN took no more */                                         \
+  X(not_ip)            /* read from the TUN, neither IPv4 nor IPv6 */                     \
+  X(no_destination)    /* no prefix matches */                                            \
+  X(no_member)         /* no live circuit, and the group does not wait */                 \
+  X(hold_full)         /* 64 packets are waiting already */                               \
+  X(hold_expired)      /* the circuit did not come in time */                             \
+  X(inner_too_big)     /* over the circuit's MTU, which the TUN's follows */              \
+  X(punt_metered)      /* handshake frames, or packets of one link, above their ration */ \
+  X(punt_full)         /* the control plane does not keep up or is absent */              \
   X(no_buffer)         /* no free packet buffer */
 
 #define SKY_ENUM(name) name,

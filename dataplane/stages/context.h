@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/base/ration.h"
 #include "dataplane/batch.h"
 #include "dataplane/crypto/aead.h"
 #include "dataplane/stages/timer_budget.h"
@@ -38,23 +39,6 @@ struct HeldPackets {
   std::array<rte_mbuf*, kMaxHeld> packets;
 };
 
-/// A ration of packets per second with a burst: what strangers may make this node do.
-class Ration {
- public:
-  Ration(uint64_t per_second, uint64_t burst) : gap_ns_(1'000'000'000 / per_second), burst_ns_(burst * gap_ns_) {}
-  bool take(uint64_t now_ns) {
-    if (spent_until_ns_ + burst_ns_ < now_ns + gap_ns_) spent_until_ns_ = now_ns + gap_ns_ - burst_ns_;
-    if (spent_until_ns_ > now_ns) return false;
-    spent_until_ns_ += gap_ns_;
-    return true;
-  }
-
- private:
-  uint64_t gap_ns_;
-  uint64_t burst_ns_;
-  uint64_t spent_until_ns_ = 0;
-};
-
 struct Context {
   Tables& tables;
   WorkerStats& stats;
@@ -74,7 +58,7 @@ struct Context {
   std::vector<HeldPackets> held;          ///< capacity kMaxHeldGroups
   std::vector<PortOutput> outputs;        ///< [PortIndex]
   std::vector<uint64_t> polled_empty_ns;  ///< [PortIndex]: last poll that emptied the queue
-  Ration stranger_ration{1000, 100};      ///< unauthenticated handshake frames handed to the control plane
+  Ration stranger_ration{{1000, 100}};    ///< unauthenticated handshake frames handed to the control plane
   TimerBudget timer_budget{};
   ControlPacket punt{};                ///< scratch for the channel, up
   ControlPacket injected{};            ///< and down

@@ -25,11 +25,11 @@ bool prepare(Context& context, Slot& slot, AeadOp& op, SessionAssociated& associ
     return false;
   };
   if (packet_header(slot.data).size.get() < sizeof(DatagramHeader)) return refuse(Drop::inner_malformed);
-  slot.session = context.tables.sessions.find(to_underlying(slot.rule->session));
+  slot.session = context.tables.sessions.find(to_underlying(slot.end.session));
   if (slot.session == nullptr) return refuse(Drop::session_unknown);
   auto& header = *reinterpret_cast<DatagramHeader*>(packet_payload(slot.data));
   const auto [epoch, stream, counter] = unpack(header);
-  if (stream < slot.rule->stream || stream >= unsigned{slot.rule->stream} + slot.rule->streams)
+  if (stream < slot.end.stream || stream >= unsigned{slot.end.stream} + slot.end.streams)
     return refuse(Drop::session_stream);
   slot.key = slot.session->receive.for_session(epoch);
   if (slot.key == nullptr) return refuse(Drop::session_no_key);

@@ -20,8 +20,11 @@ StatsWord& gauge(Context& context) noexcept {
 void tell_miss(Context& context, Group& group) noexcept {
   GroupWorker& mine = group.workers[context.number];
   if (mine.missed_ns + kMissGapNs > context.now_ns) return;
+  // Misses come again; what happened to links and members does not, and finds room.
+  auto& events = context.channel.events.producer;
+  if (events.free_slots() < WorkerChannel::kEvents / 4) return;
   mine.missed_ns = context.now_ns;
-  context.channel.events.producer.push(InstallMessage::of(MissEvent{.group = group.index}));
+  events.push(InstallMessage::of(MissEvent{.group = group.index}));
   context.wake_main = true;
 }
 

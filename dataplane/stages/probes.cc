@@ -13,15 +13,24 @@ namespace {
 constexpr uint64_t kIdleAfterNs = 10'000'000'000;
 constexpr unsigned kIdleFactor = 20;
 constexpr unsigned kAnswersToLive = 3;
+constexpr uint64_t kFirstAnswerNs = 1'000'000'000;  // while nothing is known of the round trip
 
-void tell(Context& context, const Group& group, unsigned slot, bool live, uint64_t rtt_ns) noexcept {
-  group.stats[slot].live.set(live ? 1 : 0);
+/// Until the ring took it: nobody asks a second time.
+void tell(Context& context, Group& group, unsigned slot) noexcept {
+  MemberLife& life = group.lives[slot];
+  const bool live = life.live.load(std::memory_order_relaxed);
   const MemberStateEvent event{.slot = static_cast<uint8_t>(slot),
                                .live = static_cast<uint8_t>(live),
                                .group = group.index,
-                               .rtt_us = static_cast<uint32_t>(rtt_ns / 1'000)};
-  context.channel.events.producer.push(InstallMessage::of(event));
+                               .rtt_us = static_cast<uint32_t>(life.rtt_ns / 1'000)};
+  life.untold = !context.channel.events.producer.push(InstallMessage::of(event));
   context.wake_main = true;
+}
+
+void change(Context& context, Group& group, unsigned slot, bool live) noexcept {
+  group.lives[slot].live.store(live, std::memory_order_relaxed);
+  group.stats[slot].live.set(live ? 1 : 0);
+  tell(context, group, slot);
 }
 
 /// Another circuit in the slot: it was just set up, so it lives until probes say otherwise.
@@ -30,12 +39,11 @@ void start_life(Context& context, Group& group, unsigned slot, const Member& mem
   life.circuit = member.put.circuit;
   life.answered = 0;
   life.lost = 0;
-  life.answered_ns = 0;
   life.probed_ns = 0;
+  life.waiting_since_ns = 0;
   life.next_probe_ns = context.now_ns;
   life.rtt_ns = 0;
-  life.live = true;
-  tell(context, group, slot, true, 0);
+  change(context, group, slot, true);
 }
 
 void send_probe(Context& context, Group& group, unsigned slot, const Member& member, Batch& batch) noexcept {
@@ -49,14 +57,20 @@ void send_probe(Context& context, Group& group, unsigned slot, const Member& mem
   group.stats[slot].probes_sent.add(1);
 }
 
-/// The last probe had its time and no answer came.
+/// An answer may take as long as two of the last ones did, whatever the interval: a long path is no dead one.
+bool is_overdue(const MemberLife& life, uint64_t interval_ns, uint64_t now_ns) noexcept {
+  const uint64_t patience_ns = life.rtt_ns == 0 ? kFirstAnswerNs : std::max(interval_ns, 2 * life.rtt_ns);
+  return life.waiting_since_ns != 0 && now_ns - life.waiting_since_ns >= patience_ns;
+}
+
+/// The first probe that waits had its time and no answer came.
 void lose_probe(Context& context, Group& group, unsigned slot, unsigned most) noexcept {
   MemberLife& life = group.lives[slot];
   life.answered = 0;
   group.stats[slot].probes_lost.add(1);
-  if (++life.lost < most || !life.live.exchange(false)) return;
+  if (++life.lost < most || !life.live.load(std::memory_order_relaxed)) return;
   group.stats[slot].deaths.add(1);
-  tell(context, group, slot, false, 0);
+  change(context, group, slot, false);
 }
 
 }  // namespace
@@ -64,8 +78,8 @@ void lose_probe(Context& context, Group& group, unsigned slot, unsigned most) no
 void answer_ping(Context& context, const Rule& rule, Slot& slot) noexcept {
   PacketHeader& packet = packet_header(slot.data);
   if (packet.size.get() != sizeof(ProbePayload)) return drop(slot, Drop::bad_control);
-  Link* back = context.tables.links.find(to_underlying(rule.in_link));
-  if (back == nullptr || !back->usable()) return drop(slot, Drop::link_down);
+  Link* back = slot.link;
+  if (!back->usable()) return drop(slot, Drop::link_down);
   // One packet ends here and another starts in its buffer.
   context.count(Counter::delivered_local);
   context.count(Counter::injected_probe);
@@ -91,14 +105,13 @@ void take_pong(Context& context, const Rule& rule, Slot& slot) noexcept {
   if (!view.has(member) || view.members[member].put.consume != rule.route_id || payload.sent_ns.get() > context.now_ns)
     return drop(slot, Drop::bad_control);
   MemberLife& life = group->lives[member];
-  life.answered_ns = context.now_ns;
   life.lost = 0;
-  life.rtt_ns = context.now_ns - payload.sent_ns.get();
+  life.waiting_since_ns = 0;
+  life.rtt_ns = std::max<uint64_t>(context.now_ns - payload.sent_ns.get(), 1);
   group->stats[member].rtt_ns.set(life.rtt_ns);
-  if (++life.answered >= kAnswersToLive && !life.live) {
-    life.live = true;
-    tell(context, *group, member, true, life.rtt_ns);
-  }
+  // Who answers also follows the steps of the session's keys, though it may send nothing else.
+  view.members[member].session->heard_ns.store(context.now_ns, std::memory_order_relaxed);
+  if (++life.answered >= kAnswersToLive && !life.live) change(context, *group, member, true);
   slot.verdict = Verdict::consumed;
 }
 
@@ -116,12 +129,14 @@ uint64_t probe_group(Context& context, Group& group, Batch& batch) noexcept {
     // A group that wakes up is probed at its full rate at once.
     const uint64_t due = std::min(life.next_probe_ns, life.probed_ns + interval_ns);
     if (due <= context.now_ns && !batch.full()) {
-      if (life.probed_ns > life.answered_ns) lose_probe(context, group, slot, view.put.probe_multiplier);
+      if (is_overdue(life, interval_ns, context.now_ns)) lose_probe(context, group, slot, view.put.probe_multiplier);
       send_probe(context, group, slot, member, batch);
+      if (life.waiting_since_ns == 0) life.waiting_since_ns = context.now_ns;
       life.probed_ns = context.now_ns;
       life.next_probe_ns = context.now_ns + interval_ns;
     }
-    next = std::min(next, life.next_probe_ns);
+    if (life.untold) tell(context, group, slot);
+    next = std::min({next, life.next_probe_ns, life.probed_ns + interval_ns});
   }
   return next;
 }

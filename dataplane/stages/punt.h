@@ -8,7 +8,7 @@ namespace sky::dataplane {
 
 /// An unsealed handshake frame that arrived on `port`.
 void punt_handshake(Context& context, PortIndex port, Slot& slot) noexcept;
-/// A packet that was opened: on route ID 0, or one that ends at slot.rule. The verdict is set.
+/// A packet that was opened: on route ID 0, or one that ends here. The verdict is set.
 void punt_packet(Context& context, SlotKind kind, Slot& slot) noexcept;
 
 }  // namespace sky::dataplane

@@ -36,7 +36,7 @@ void forward(Context& context, const Rule& rule, Slot& slot) noexcept {
 }
 
 void consume(Context& context, const Rule& rule, Slot& slot) noexcept {
-  slot.rule = &rule;
+  slot.end = {rule.session, rule.stream, rule.streams};
   switch (static_cast<PacketType>(packet_header(slot.data).type)) {
     case PacketType::datagram:
       slot.verdict = Verdict::egress;
@@ -72,12 +72,12 @@ void route(Context& context, Batch& batch) noexcept {
       control(context, slot);
       continue;
     }
-    const Rule* rule = context.tables.rules.find(id, slot.link->index, slot.drop);
-    if (rule == nullptr) continue;  // a drop, and find said why
-    if (rule->action == RuleAction::forward) {
-      forward(context, *rule, slot);
+    Rule rule;
+    if (!context.tables.rules.find(id, slot.link->index, rule, slot.drop)) continue;  // a drop, and find said why
+    if (rule.action == RuleAction::forward) {
+      forward(context, rule, slot);
     } else {
-      consume(context, *rule, slot);
+      consume(context, rule, slot);
     }
   }
 }

@@ -10,20 +10,28 @@ namespace sky::dataplane {
 
 namespace {
 
-void send_ping(Context& context, Link& link, const LivenessConfig& liveness, Batch& batch) noexcept {
-  const LivenessPayload ping = link.liveness.make(liveness, context.now_ns);
+void send_ping(Context& context, Link& link, const LivenessConfig& liveness, uint64_t polled_empty_ns,
+               Batch& batch) noexcept {
+  const LivenessPayload ping = link.liveness.make(liveness, context.now_ns, polled_empty_ns);
   if (link.send.now() == nullptr) return;
   Slot* slot = make_packet(context, batch, link, PacketType::transport_ping, kControlRoute, sizeof(ping),
                            Counter::injected_probe);
   if (slot != nullptr) std::memcpy(packet_payload(slot->data), &ping, sizeof(ping));
 }
 
-void tell(Context& context, Link& link, bool up) noexcept {
+void change(Link& link, bool up) noexcept {
   link.up.store(up, std::memory_order_relaxed);
   link.stats->up.set(up ? 1 : 0);
   if (!up) link.stats->flaps.add(1);
+}
+
+/// Until the ring took it: nobody asks a second time.
+void tell(Context& context, Link& link) noexcept {
+  const bool up = link.usable();
+  if (up == link.told_up) return;
   const LinkStateEvent event{.up = static_cast<uint8_t>(up), .link = link.index, .at_ns = context.now_ns};
-  context.channel.events.producer.push(InstallMessage::of(event));
+  if (!context.channel.events.producer.push(InstallMessage::of(event))) return;
+  link.told_up = up;
   context.wake_main = true;
 }
 
@@ -32,12 +40,13 @@ uint64_t tend_link(Context& context, Link& link, Batch& batch) noexcept {
   const uint64_t polled_empty = context.polled_empty_ns[to_underlying(config.put.port)];
   LivenessConfig liveness = config.liveness;
   liveness.interval_ns = context.timer_budget.stretched(liveness.interval_ns);
-  const Liveness::Change change = link.liveness.judge(liveness, context.now_ns, polled_empty);
-  if (change != Liveness::Change::none) tell(context, link, change == Liveness::Change::up);
+  const Liveness::Change turn = link.liveness.judge(liveness, context.now_ns, polled_empty);
+  if (turn != Liveness::Change::none) change(link, turn == Liveness::Change::up);
+  tell(context, link);
   link.peer_hears.store(link.liveness.peer_hears(), std::memory_order_relaxed);
   link.stats->rtt_ns.set(link.liveness.rtt_ns());
   link.stats->heard_ns.set(link.liveness.heard_ns());
-  if (link.liveness.send_due(context.now_ns) && !batch.full()) send_ping(context, link, liveness, batch);
+  if (link.liveness.send_due(context.now_ns) && !batch.full()) send_ping(context, link, liveness, polled_empty, batch);
   return link.liveness.next_deadline_ns(liveness);
 }
 

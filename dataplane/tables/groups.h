@@ -43,9 +43,10 @@ struct MemberLife {
   uint32_t lost = 0;                   ///< probes in a row without an answer since
   CircuitId circuit{};                 ///< whose life this is: another circuit in the slot starts anew
   uint64_t next_probe_ns = 0;
-  uint64_t answered_ns = 0;  ///< last answer, or when it was put
-  uint64_t probed_ns = 0;    ///< last probe sent
-  uint64_t rtt_ns = 0;
+  uint64_t probed_ns = 0;         ///< last probe sent
+  uint64_t waiting_since_ns = 0;  ///< the first probe since the last answer; 0: none is out
+  uint64_t rtt_ns = 0;            ///< of the last answer; 0: none came yet
+  bool untold = false;            ///< its life changed, and the control plane was not told yet
 };
 
 inline constexpr unsigned kBuckets = 256;

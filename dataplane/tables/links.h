@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/base/ration.h"
 #include "dataplane/crypto/key_ring.h"
 #include "dataplane/crypto/key_slot.h"
 #include "dataplane/protocol/frame.h"
@@ -28,6 +29,10 @@ struct LinkLane {
   StreamWindows<> receive;
 };
 
+/// Signals, renewals, lists of dead routes and answers to the control plane: above what the control plane takes of one
+/// link, and little enough that a neighbour leaves the ring to others.
+inline constexpr Rate kLinkPunts{5'000, 256};
+
 struct Link {
   explicit Link(unsigned workers) : lanes(workers) {}
 
@@ -37,6 +42,8 @@ struct Link {
   ReceiveKeys receive;
   std::vector<LinkLane> lanes;           ///< [lane]: rw by the worker of that number
   Liveness liveness;                     ///< owning worker: rw
+  Ration punts{kLinkPunts};              ///< owning worker: rw; what this neighbour may hand to the main core
+  bool told_up = false;                  ///< owning worker: rw; what the main core was last told of `up`
   LinkStats* stats = nullptr;            ///< owning worker: rw
   std::atomic<bool> up = false;          ///< owning worker: rw, others: ro; the look before a next hop is taken
   std::atomic<bool> peer_hears = false;  ///< owning worker: rw, main: ro

@@ -19,14 +19,14 @@ bool Liveness::received(const LivenessPayload& ping, uint64_t now_ns) {
   return up_ ? !peer_hears_ : good_ >= kUpAfter;
 }
 
-LivenessPayload Liveness::make(const LivenessConfig& config, uint64_t now_ns) {
+LivenessPayload Liveness::make(const LivenessConfig& config, uint64_t now_ns, uint64_t polled_empty_ns) {
   // A longer interval begins only once the peer was told of it, which counts our silence by what it knows.
   const uint64_t gap_ns = told_interval_ns_ == 0 ? config.interval_ns : std::min(told_interval_ns_, config.interval_ns);
   told_interval_ns_ = config.interval_ns;
   // From the schedule, not from now, so that late turns do not stretch the interval; after a stall, from now.
   next_send_ns_ = std::max(next_send_ns_ + gap_ns, now_ns + gap_ns / 2);
   LivenessPayload ping{};
-  ping.hears_you = hears(config, now_ns) ? 1 : 0;
+  ping.hears_you = heard_ns_ != 0 && !silent(config, polled_empty_ns) ? 1 : 0;
   ping.multiplier = static_cast<uint8_t>(config.multiplier);
   ping.interval_us = Be32(static_cast<uint32_t>(config.interval_ns / 1'000));
   ping.sent_ns = Be64(now_ns);
@@ -35,7 +35,7 @@ LivenessPayload Liveness::make(const LivenessConfig& config, uint64_t now_ns) {
 }
 
 Liveness::Change Liveness::judge(const LivenessConfig& config, uint64_t now_ns, uint64_t polled_empty_ns) {
-  const bool silent = heard_ns_ + detection_ns(config) <= polled_empty_ns;
+  const bool silent = this->silent(config, polled_empty_ns);
   if (silent) {
     good_ = 0;
     peer_hears_ = false;

@@ -31,7 +31,7 @@ class Liveness {
 
   bool send_due(uint64_t now_ns) const { return now_ns >= next_send_ns_; }
   /// The ping to send now; schedules the next.
-  LivenessPayload make(const LivenessConfig& config, uint64_t now_ns);
+  LivenessPayload make(const LivenessConfig& config, uint64_t now_ns, uint64_t polled_empty_ns);
 
   Change judge(const LivenessConfig& config, uint64_t now_ns, uint64_t polled_empty_ns);
 
@@ -47,8 +47,9 @@ class Liveness {
   static constexpr uint64_t kMaxHoldNs = 60'000'000'000;
 
   uint64_t detection_ns(const LivenessConfig& config) const;
-  bool hears(const LivenessConfig& config, uint64_t now_ns) const {
-    return heard_ns_ != 0 && now_ns - heard_ns_ < detection_ns(config);
+  /// Nothing came, and not for want of looking.
+  bool silent(const LivenessConfig& config, uint64_t polled_empty_ns) const {
+    return heard_ns_ + detection_ns(config) <= polled_empty_ns;
   }
   void go_down(const LivenessConfig& config, uint64_t now_ns);
 

@@ -6,7 +6,7 @@
 
 #include <sys/mman.h>
 
-#include <cstring>
+#include <array>
 #include <new>
 
 #include "dataplane/protocol/counters.h"
@@ -45,19 +45,24 @@ class RouteTable {
  public:
   explicit RouteTable(uint32_t capacity) : mask_(capacity - 1), rules_(capacity), owners_(capacity) {}
 
-  /// Worker: the rule for a route ID that came by a link, or nullptr and why.
-  const Rule* find(RouteId route, LinkIndex link, Drop& why) const noexcept {
+  /// Worker: copies out the rule for a route ID that came by a link; false, and why, where there is none. A rule may be
+  /// put anew or deleted meanwhile: the copy is one that stood, but for an alternate that changes with it, whose link
+  /// and route ID lie in two words.
+  bool find(RouteId route, LinkIndex link, Rule& out, Drop& why) const noexcept {
     const Rule& rule = rules_[index_of(route)];
     const Head head = load_head(rule);
     if (head.action == RuleAction::none || head.route_id != route) {
       why = Drop::unknown_route;
-      return nullptr;
+      return false;
     }
     if (head.in_link != link) {
       why = Drop::wrong_link;
-      return nullptr;
+      return false;
     }
-    return &rule;
+    std::array<uint64_t, kWords> words{__builtin_bit_cast(uint64_t, head)};
+    for (size_t i = 1; i < kWords; ++i) words[i] = __atomic_load_n(words_of(rule) + i, __ATOMIC_RELAXED);
+    out = __builtin_bit_cast(Rule, words);
+    return true;
   }
   void prefetch(RouteId route) const noexcept { __builtin_prefetch(&rules_[index_of(route)]); }
 
@@ -79,12 +84,15 @@ class RouteTable {
   };
   static_assert(sizeof(Head) == 8);
 
+  static constexpr size_t kWords = sizeof(Rule) / sizeof(uint64_t);
+
+  static const uint64_t* words_of(const Rule& rule) noexcept { return reinterpret_cast<const uint64_t*>(&rule); }
+  static uint64_t* words_of(Rule& rule) noexcept { return reinterpret_cast<uint64_t*>(&rule); }
   static Head load_head(const Rule& rule) noexcept {
-    const auto* word = reinterpret_cast<const uint64_t*>(&rule);
-    return __builtin_bit_cast(Head, __atomic_load_n(word, __ATOMIC_ACQUIRE));
+    return __builtin_bit_cast(Head, __atomic_load_n(words_of(rule), __ATOMIC_ACQUIRE));
   }
   static void store_head(Rule& rule, uint64_t head) noexcept {
-    __atomic_store_n(reinterpret_cast<uint64_t*>(&rule), head, __ATOMIC_RELEASE);
+    __atomic_store_n(words_of(rule), head, __ATOMIC_RELEASE);
   }
 
   uint32_t mask_;
@@ -95,12 +103,9 @@ class RouteTable {
 inline void RouteTable::put(const RuleMessage& message) noexcept {
   const uint32_t index = index_of(message.rule.route_id);
   owners_[index] = {message.circuit, message.cookie};
-  Rule& rule = rules_[index];
-  uint64_t head;
-  std::memcpy(&head, &message.rule, sizeof(head));
-  std::memcpy(reinterpret_cast<uint8_t*>(&rule) + sizeof(head),
-              reinterpret_cast<const uint8_t*>(&message.rule) + sizeof(head), sizeof(Rule) - sizeof(head));
-  store_head(rule, head);
+  const auto words = __builtin_bit_cast(std::array<uint64_t, kWords>, message.rule);
+  for (size_t i = 1; i < kWords; ++i) __atomic_store_n(words_of(rules_[index]) + i, words[i], __ATOMIC_RELAXED);
+  store_head(rules_[index], words[0]);
 }
 
 inline void RouteTable::erase(RouteId route) noexcept {

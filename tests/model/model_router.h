@@ -1,8 +1,7 @@
 // A naive router to compare the real one with: maps, one packet at a time, libsodium. Written from docs/protocol.md; it
 // shares with the dataplane the install messages and the counters' names and nothing else.
-// It says for each input what must come out and which counters move. Its clock stands still but for the ration of
-// strangers: what starts in the node starts because of an install or a ping. Groups have one member, in slot 0, since
-// which of several a flow takes is the dataplane's own affair.
+// It says for each input what must come out and which counters move. Its clock stands still but for strangers' ration:
+// what starts in the node starts by an install or a ping. Groups have one member, in slot 0, of which a flow takes it.
 #pragma once
 
 #include <algorithm>
@@ -94,20 +93,21 @@ class ModelRouter {
     if (!seen.add(header.lane_counter)) return drop(Drop::replayed);
     packet(link->second, header, *opened);
   }
-  void plain(const Bytes& packet) {  // after the turn's frames
+  void plain(const Bytes& packet) {
     ++out_.change.injected_tun;
     ingress(packet);
   }
-  void end_turn() {
+  void release() {  // a turn: frames, release, plain, timers
     port_ = UINT_MAX;
     for (size_t at = held_.size(); at-- > 0;) {
       const auto group = groups_.find(held_[at].first);
       if (group != groups_.end() && !ready(group->second)) continue;
-      const std::vector<Bytes> packets = std::move(held_[at].second);
+      const auto packets = std::move(held_[at].second);
       held_.erase(held_.begin() + static_cast<ptrdiff_t>(at));
-      out_.change.held -= static_cast<int64_t>(packets.size());
-      for (const Bytes& packet : packets) ingress(packet);
+      for (const Bytes& packet : packets) --out_.change.held, ingress(packet);
     }
+  }
+  void timers() {
     for (auto& [index, link] : links_) {
       if (link.up && !link.hears) {
         link.up = link.pinged = false;

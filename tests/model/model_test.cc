@@ -52,6 +52,7 @@ class Contest {
     }
     for (int turns = 0; turns < 5; ++turns) {
       node_.turn();
+      model_.release();
       compare();
     }
   }
@@ -65,6 +66,7 @@ class Contest {
         model_.frame(port, each.frame, node_.now_ns());
       }
     }
+    model_.release();  // what was held goes before what comes behind it
     for (const Bytes& each : plain) {
       node_.tun_write(each);
       model_.plain(each);
@@ -75,7 +77,7 @@ class Contest {
   }
 
   void compare() {
-    model_.end_turn();
+    model_.timers();
     ModelRouter::Outcome wanted = model_.take();
     const Change change = node_.change();
     EXPECT_EQ(wanted.change, change);

@@ -122,7 +122,7 @@ TEST_F(Arrival, SizeMustBeTheDeliveredLength) {
 
 TEST_F(Arrival, RouteIdsAndTheirRules) {
   node.install({message(forward_put(kRoute + 1, spare.link, right.link, kNext)),
-                message(forward_put(kRoute + 2, left.link, right.link, kNext, 0))});
+                message(forward_put(kRoute + 2, left.link, right.link, kNext, 2))});
   expect(sealed(packet(17, kRoute ^ 0x80000000)), {.unknown_route = 1}, "same index, other high bits");
   expect(sealed(packet(17, kRoute + 16)), {.unknown_route = 1}, "an empty index");
   expect(sealed(packet(17, 0xffffffff)), {.unknown_route = 1}, "the last ID");

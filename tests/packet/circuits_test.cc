@@ -1,5 +1,6 @@
 // Circuits at their ingress: probes that keep them alive or take them out of use, and groups that put flows on them.
 // Two circuits of one group, over left and right; probes every 50 ms.
+#include <deque>
 #include <functional>
 #include <map>
 
@@ -17,7 +18,9 @@ struct Circuit {
   uint32_t route;    ///< the first hop's
   uint32_t consume;  ///< ours, of the opposite direction
   bool answers = true;
+  uint64_t delay_ms = 0;  ///< of an answer
   unsigned pings = 0;
+  std::deque<std::pair<uint64_t, Bytes>> late = {};  ///< answers, and when they come
   std::vector<Bytes> datagrams = {};
 };
 
@@ -53,9 +56,10 @@ class Circuits : public Crossroads {
         if (frame->type() == kDatagram) circuit->datagrams.push_back(far.open(frame->payload()).value().inner);
         if (frame->type() != kPing) continue;
         ++circuit->pings;
-        if (circuit->answers)
-          node.port(port_of(peer)).push(peer.seal(packet(kPong, circuit->consume, frame->payload())));
+        if (circuit->answers) circuit->late.emplace_back(ms() + circuit->delay_ms, frame->payload());
       }
+      for (; !circuit->late.empty() && circuit->late.front().first <= ms(); circuit->late.pop_front())
+        node.port(port_of(peer)).push(peer.seal(packet(kPong, circuit->consume, circuit->late.front().second)));
     }
     node.port(2).pop_all();
   }
@@ -166,8 +170,9 @@ TEST_F(Circuits, TwoLostProbesAreNot) {
 TEST_F(Circuits, ThreeAnswersInARowBringItBack) {
   use();
   add(one, 0);
+  run(200);
   one.answers = false;
-  run(300);
+  run(200);
   ASSERT_FALSE(live(0));
   one.answers = true;
   run(99);
@@ -180,6 +185,43 @@ TEST_F(Circuits, ThreeAnswersInARowBringItBack) {
   states();
   run(52);
   EXPECT_TRUE(live(0));
+  EXPECT_EQ((States{{0, true}}), states());
+}
+
+TEST_F(Circuits, ALongRoundTripIsNoDeath) {
+  use();
+  one.delay_ms = 700;  // fourteen intervals
+  add(one, 0);
+  run(3'000);
+  EXPECT_EQ((States{{0, true}}), states()) << "alive from the first on";
+  EXPECT_NEAR(700'000'000, static_cast<double>(stats(0).rtt_ns.get()), 2e6);
+  one.answers = false;
+  run(700);  // what was under way still comes
+  EXPECT_TRUE(live(0));
+  run(1'600);
+  EXPECT_FALSE(live(0)) << "after two round trips and the multiplier's intervals";
+}
+
+TEST_F(Circuits, OneThatNeverAnswersHasASecond) {
+  use();
+  one.answers = false;
+  add(one, 0);
+  run(990);
+  EXPECT_TRUE(live(0));
+  run(120);
+  EXPECT_FALSE(live(0));
+}
+
+TEST_F(Circuits, WhatTheRingDoesNotTakeIsToldLater) {
+  use();
+  while (node.channel().events.producer.push(InstallMessage{})) {
+  }
+  add(one, 0);
+  run(10);
+  InstallMessage event;
+  while (node.channel().events.consumer.pop(event)) {
+  }
+  run(110);
   EXPECT_EQ((States{{0, true}}), states());
 }
 

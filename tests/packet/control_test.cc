@@ -88,8 +88,15 @@ TEST_F(Control, AControlPlaneThatDoesNotKeepUp) {
     for (int i = 0; i < 60; ++i) frames.push_back(left.seal(packet(kSignal, 0, pattern(10))));
     node.exchange(0, frames);
   }
-  EXPECT_EQ((Change{.received = 300, .punted = 256, .punt_full = 44}), node.change());
+  EXPECT_EQ((Change{.received = 300, .punted = 256, .punt_metered = 44}), node.change()) << "one link's ration";
+  send(right, packet(kSignal, 0, pattern(10)));
+  EXPECT_EQ((Change{.received = 1, .punt_full = 1}), node.change()) << "another's, and no room";
   EXPECT_EQ(256u, node.punts().size());
+  send(right, packet(kSignal, 0, pattern(10)));
+  EXPECT_EQ((Change{.received = 1, .punted = 1}), node.change());
+  node.pass(1'000'000'000 / 5'000);
+  send(left, packet(kSignal, 0, pattern(10)));
+  EXPECT_EQ((Change{.received = 1, .punted = 1}), node.change());
 }
 
 TEST_F(Control, WithoutAControlPlaneOnlyDeadRoutesGoUp) {

@@ -67,8 +67,9 @@ TEST(Values, ForwardRule) {
   EXPECT_EQ(with(good, [](auto& m) { m.rule.action = RuleAction::none; }), kValue);
   EXPECT_EQ(with(good, [](auto& m) { m.rule.action = RuleAction{3}; }), kValue);
   EXPECT_EQ(with(good, [](auto& m) { m.rule.queue_class = 0xe2; }), kNone) << "class 7, queue 2";
+  EXPECT_EQ(with(good, [](auto& m) { m.rule.queue_class = 0xe0; }), kValue) << "the control queue";
   EXPECT_EQ(with(good, [](auto& m) { m.rule.queue_class = 0x03; }), kValue) << "no such queue";
-  EXPECT_EQ(with(good, [](auto& m) { m.rule.queue_class = 0x04; }), kValue) << "a reserved bit";
+  EXPECT_EQ(with(good, [](auto& m) { m.rule.queue_class = 0x06; }), kValue) << "a reserved bit";
   EXPECT_EQ(with(good, [](auto& m) { m.rule.alternate_link = LinkIndex{2}; }), kValue) << "without a route";
   EXPECT_EQ(with(good, [](auto& m) { m.rule.alternate_link = LinkIndex{8}; }), kIndex);
 }
@@ -108,7 +109,8 @@ TEST(Values, GroupAndMember) {
   EXPECT_EQ(with(member, [](auto& m) { m.consume = kControlRoute; }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.stream = kStreams; }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.mtu = 575; }), kValue);
-  EXPECT_EQ(with(member, [](auto& m) { m.queue_class = 0x10; }), kValue);
+  EXPECT_EQ(with(member, [](auto& m) { m.queue_class = 0x12; }), kValue);
+  EXPECT_EQ(with(member, [](auto& m) { m.queue_class = 0x20; }), kValue) << "the control queue";
 }
 
 TEST(Values, Destination) {

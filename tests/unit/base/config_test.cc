@@ -89,7 +89,7 @@ dataplane:
   idle: spin
   hugepages: true
   sizes: { rules: 1024, links: 2, sessions: 3, groups: 4, prefixes: 5 }
-rekey: { time: 2s, bytes: 1MiB, handshake: 3s, headless_hold: 4s }
+rekey: { time: 2s, bytes: 32GiB, handshake: 3s, headless_hold: 4s }
 circuits:
   paths: 3
   probe: { interval: 10ms, multiplier: 5 }
@@ -120,7 +120,7 @@ circuits:
   EXPECT_EQ(config.dataplane.sizes.groups, 4u);
   EXPECT_EQ(config.dataplane.sizes.prefixes, 5u);
   EXPECT_EQ(config.rekey.time_ns, 2 * kSecondNs);
-  EXPECT_EQ(config.rekey.bytes, 1u << 20);
+  EXPECT_EQ(config.rekey.bytes, 1ull << 35);
   EXPECT_EQ(config.rekey.handshake_ns, 3 * kSecondNs);
   EXPECT_EQ(config.rekey.headless_hold_ns, 4 * kSecondNs);
   EXPECT_EQ(config.circuits.paths, 3);

@@ -12,12 +12,12 @@ RouterConfig config_with(unsigned ports) {
   return config;
 }
 
-TEST(Memory, EveryPortCostsTheSame) {
+TEST(Memory, EveryPortsFramesMayLieInAllTransmitRings) {
   const uint64_t one = memory_need(config_with(1)).eal_bytes();
   const uint64_t two = memory_need(config_with(2)).eal_bytes();
   const uint64_t three = memory_need(config_with(3)).eal_bytes();
   EXPECT_GT(two, one);
-  EXPECT_EQ(three - two, two - one);
+  EXPECT_GT(three - two, two - one);
 }
 
 TEST(Memory, CountsWhatTheTablesHoldWhenFull) {

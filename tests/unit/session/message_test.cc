@@ -7,7 +7,7 @@
 
 #include "controlplane/core/random.h"
 #include "controlplane/session/identity.h"
-#include "controlplane/session/ration.h"
+#include "dataplane/base/ration.h"
 #include "tests/unit/session/hex.h"
 
 namespace sky::controlplane {

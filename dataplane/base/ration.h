@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace sky::controlplane {
+namespace sky {
 
 struct Rate {
   uint32_t per_second;
@@ -29,4 +29,4 @@ class Ration {
   uint64_t next_ns_ = 0;
 };
 
-}  // namespace sky::controlplane
+}  // namespace sky

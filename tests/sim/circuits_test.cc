@@ -54,6 +54,23 @@ TEST_F(FourDomains, KeptCircuitsNeedNoTraffic) {
   EXPECT_TRUE(have_circuits());
 }
 
+TEST_F(FourDomains, KeptOnesOfAReturningControlPlaneTooThoughNoLinkMoves) {
+  come_up();
+  sim().config("a1").circuits.keep = {{.name = "d1", .mark = {}}};
+  sim().kill_control("a1");
+  sim().start_control("a1");
+  EXPECT_TRUE(sim().run_until([&] { return have_circuits(); }, 3 * kS));
+}
+
+TEST_F(FourDomains, WithOneWayDownTheOtherIsTaken) {
+  come_up(1, [](const std::string&, RouterConfig& config) { config.circuits.paths = 1; });
+  sim().cut("a1-g1");
+  sim().run(2 * kS);
+  sim().send("a1", "d1");
+  ASSERT_TRUE(sim().run_until([&] { return have_circuits(1); }, 3 * kS));
+  EXPECT_EQ(sim().live_members("a1", "d1")[0].nodes, (Names{"a1", "b1", "b2", "d1"}));
+}
+
 TEST_F(FourDomains, BothEndsAskAtOnce) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     come_up(seed);

@@ -137,6 +137,64 @@ TEST_F(PlannerTest, ARefusalDropsTheCulpritAndTriesTheRestAgain) {
   EXPECT_EQ(planner.take_done(), std::vector{waiter});
 }
 
+TEST_F(PlannerTest, WhatIsRefusedWaitsForTheNextAttachment) {
+  planner.attach({}, 0);
+  planner.put(rule(5));
+  planner.put(rule(6));
+  batch();
+  ack(InstallError::bad_index, 0);
+  EXPECT_EQ(planner.refused(), 1u);
+  batch();
+  ack();
+  EXPECT_FALSE(planner.next_batch());
+  planner.erase(rule_key(RouteId{7}));
+  planner.attach({InstallMessage::of(rule(6))}, 0);
+  EXPECT_EQ(planner.refused(), 0u);
+  EXPECT_EQ(batch().messages.at(0).as<RuleMessage>().rule.route_id, RouteId{5});
+  ack(InstallError::bad_index, 0);
+  planner.erase(rule_key(RouteId{5}));
+  EXPECT_EQ(planner.refused(), 0u) << "nobody wants it any more";
+}
+
+TEST_F(PlannerTest, ARefusedChainHasNoSecret) {
+  planner.attach({}, 0);
+  planner.put(link(0));
+  planner.put_chain(chain(9));
+  batch();
+  const auto refused = ack(InstallError::key_seen_before, 1);
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].message.as<KeyChainMessage>().key_id, 9u);
+  EXPECT_EQ(refused[0].message.as<KeyChainMessage>().secret, (std::array<uint8_t, 32>{}));
+}
+
+TEST_F(PlannerTest, ChainsOfALinkThatGoesGoWithIt) {
+  planner.attach({}, 0);
+  planner.put(link(0));
+  planner.put(link(1));
+  batch();
+  ack();
+  KeyChainMessage other = chain(8);
+  other.index = 1;
+  planner.put_chain(chain(9));
+  planner.put_chain(other);
+  planner.erase(link_key(LinkIndex{0}));
+  const Install next = batch();
+  EXPECT_EQ(verbs(next), (std::vector{Verb::delete_link, Verb::put_key_chain}));
+  EXPECT_EQ(next.messages.at(1).as<KeyChainMessage>().key_id, 8u);
+}
+
+TEST_F(PlannerTest, WhatIsStillUsedStands) {
+  planner.attach({}, 0);
+  planner.put(link(1));
+  batch();
+  ack();
+  planner.erase(link_key(LinkIndex{1}));
+  batch();
+  ack(InstallError::still_used, 0);
+  EXPECT_TRUE(planner.knows(link_key(LinkIndex{1}))) << "its index is not free";
+  EXPECT_FALSE(planner.next_batch());
+}
+
 TEST_F(PlannerTest, ARefusedChangeTakesTheOldRowWithIt) {
   planner.attach({}, 0);
   planner.put(link(1));

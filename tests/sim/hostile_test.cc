@@ -248,13 +248,14 @@ TEST_F(Hostile, WithoutItsKeysNobodyIsAnIngress) {
     claimed = setup({"a1", "g1", "d1"}, {"a1-g1", "g1-d1"}, 2);
     claimed.circuit[0] += 3;
     claimed.stream_to_egress = claimed.stream_to_ingress += 160;
-    const auto row = sim().snapshot("d1").circuits.at(0);
+    const auto rows = sim().snapshot("d1").circuits;
+    const auto& row = *std::ranges::find(rows, "g1-d1", &controlplane::CircuitSnapshot::upstream_link);
     if (known) claimed.circuit = id_of(row.circuit);  // one that there is, made a standby
     if (known) claimed.stream_to_egress = row.receive_stream;
     if (known) claimed.stream_to_ingress = row.send_stream;
     claimed.standby = known;
     const unsigned answers = sim().said("d1").signals[3];
-    say("d1", LinkIndex{row.upstream_link == "g1-d1" ? uint16_t{0} : uint16_t{1}}, encode_signal(claimed));
+    say("d1", LinkIndex{0}, encode_signal(claimed));
     EXPECT_EQ(sim().said("d1").signals[3], answers + 1) << "setup_refused";
   }
   // Streams of the other half are not its ingress's to give.

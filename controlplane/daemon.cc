@@ -54,7 +54,9 @@ Result<std::unique_ptr<Daemon>> Daemon::create(Configuration configuration) {
 
   KernelPlan plan = plan_of(router, topology, self);
   std::vector<std::string> nodes;
-  for (const TopologyNode& node : topology.nodes) nodes.push_back(node.name);
+  for (const TopologyNode& node : topology.nodes) {
+    if (node.name != router.node.name) nodes.push_back(node.name);
+  }
   auto paths = std::make_shared<DisjointPaths>(graph_of(topology));
   CoreSetup setup{router, Identity::from_seed(identity.bytes()), std::move(*pre_shared),
                   std::make_shared<StaticTopology>(std::move(topology)), std::move(paths)};

@@ -128,8 +128,9 @@ def run_program(name, words, protocol, timeout, env=None, cwd=ROOT):
     text += f", {time.monotonic() - start:.1f} s"
     if counts[1]:
         text += "\n" + "\n".join(f"    {line}" for line in output.strip().splitlines()[-60:])
-    elif protocol == "tap":  # the figures that cases note
-        text += "".join(f"\n          {line}" for line in re.findall(r"^ok \d+ - (.* \(.*\)) #", output, re.M))
+    else:  # the figures that cases note
+        notes = r"^ok \d+ - (.* \(.*\)) #" if protocol == "tap" else r"^figure: (.*)"
+        text += "".join(f"\n          {line}" for line in re.findall(notes, output, re.M))
     return text
 
 

@@ -96,7 +96,7 @@ TEST_F(BadInput, NoiseTruncatedAndFlippedFrames) {
     ASSERT_EQ(0u, play(burst));
     sum += node.change();
   }
-  std::cout << sum << "\n";
+  std::cout << "figure: " << count << " bad frames: " << sum << "\n";
   EXPECT_EQ(static_cast<int64_t>(count), sum.received);
   EXPECT_EQ(sum.received, sum.drops() + sum.punted);
   EXPECT_LE(sum.punted, 100) << "the ration of strangers' handshakes";
@@ -146,7 +146,7 @@ TEST_F(Sweep, EveryRouteIdOfOthersByAnAuthenticatedNeighbour) {
     sum += node.change();
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  std::cout << kSwept << " route IDs swept in " << took.count() << " s\n";
+  std::cout << "figure: " << kSwept << " route IDs swept in " << took.count() << " s: " << sum << "\n";
   const int64_t hit = 2'000 + 1;  // and the consume rule
   EXPECT_EQ((Change{.received = kSwept, .bad_type = 1, .unknown_route = kSwept - hit - 1, .wrong_link = hit}), sum)
       << "ID 0 is for the two ends of the link";

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <map>
 #include <random>
+#include <sstream>
 
 #include "tests/unit/agent/client.h"
 #include "tests/unit/agent/messages.h"
@@ -410,11 +411,14 @@ TEST_F(AgentTest, AMillionRandomMessagesAreAnsweredAndHarmless) {
     ASSERT_TRUE(model.state.whole());
   }
   uint64_t answered = 0;
+  std::ostringstream reasons;
   for (const auto& [error, count] : answers) {
     EXPECT_LE(error, InstallError::table_full);
     answered += count;
-    std::cout << "InstallError " << static_cast<unsigned>(error) << ": " << count << "\n";
+    reasons << ", " << count << " of reason " << static_cast<unsigned>(error);
   }
+  std::cout << "figure: " << kRounds * kMessages << " random ring messages, refused: " << answered << reasons.str()
+            << "\n";
   EXPECT_EQ(expected, answered);
   EXPECT_EQ(dumps, ends);
   EXPECT_GE(answers.size(), 7u) << "many reasons";

@@ -46,8 +46,7 @@ Json links_view(const ViewContext& context) {
                   {"transmitted_bytes", stats.transmitted_bytes.get()},
                   {"bad_tags", stats.bad_tags.get()},
                   {"replays", stats.replays.get()},
-                  {"send_epoch", stats.send_epoch.get()},
-                  {"receive_epoch", stats.receive_epoch.get()}});
+                  {"send_epoch", stats.send_epoch.get()}});
     }
     all.push_back(std::move(row));
   }

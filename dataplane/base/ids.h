@@ -13,7 +13,6 @@ enum class LinkIndex : uint16_t {};  ///< index in this node's link table; what 
 enum class PortIndex : uint16_t {};  ///< index in this node's port table, in the order of router.yaml
 enum class SessionIndex : uint32_t {};  ///< index in this node's session table
 enum class GroupIndex : uint32_t {};    ///< index in this node's group table
-enum class Lane : uint8_t {};           ///< a sealing worker's number on a link
 
 inline constexpr RouteId kControlRoute{0};  ///< for the two ends of a link only
 inline constexpr LinkIndex kNoLink{0xffff};

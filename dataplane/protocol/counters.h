@@ -63,7 +63,6 @@ namespace sky {
   X(tun_full)          /* the TUN took no more */                                         \
   X(not_ip)            /* read from the TUN, neither IPv4 nor IPv6 */                     \
   X(no_destination)    /* no prefix matches */                                            \
-  X(no_member)         /* no live circuit, and the group does not wait */                 \
   X(hold_full)         /* 64 packets are waiting already */                               \
   X(hold_expired)      /* the circuit did not come in time */                             \
   X(inner_too_big)     /* over the circuit's MTU, which the TUN's follows */              \

@@ -61,7 +61,6 @@ enum class PacketType : uint8_t {
   signal = 64,       ///< route ID 0: a message between two control planes (docs/protocol.md, "Signalling")
   dead_routes = 65,  ///< route ID 0: Be32 route IDs of the receiver whose onward direction died
 };
-inline constexpr uint8_t kFirstOwnPacketType = 64;
 
 /// A Skywire packet's header, byte for byte as Skywire has it.
 struct PacketHeader {

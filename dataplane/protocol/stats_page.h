@@ -77,7 +77,6 @@ struct alignas(64) LinkStats {
   StatsWord rtt_ns;    ///< smoothed, from liveness
   StatsWord heard_ns;  ///< CLOCK_MONOTONIC of the last authentic frame
   StatsWord send_epoch;
-  StatsWord receive_epoch;
 };
 
 struct alignas(64) MemberStats {

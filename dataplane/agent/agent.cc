@@ -249,13 +249,17 @@ void Agent::lift_packets() {
   while (!lifted_.empty() && lift(lifted_.front())) lifted_.pop_front();
   ControlPacket packet;
   for (WorkerChannel* channel : channels_) {
-    while (channel->up.consumer.pop(packet)) {
+    // A neighbour fills a ring as fast as it is emptied: what comes meanwhile waits for the next turn.
+    unsigned left = kPacketsPerTurn;
+    for (; left > 0 && channel->up.consumer.pop(packet); --left) {
       if (is_dead_routes(packet)) {
         hooks_.dead_routes(packet);
       } else if (owner != nullptr && (!lifted_.empty() || !lift(packet))) {
+        take_punts(false);
         lifted_.push_back(packet);
       }
     }
+    if (left == 0) wake_within(0);
   }
   if (owner != nullptr) take_punts(lifted_.empty());
   if (!lifted_.empty()) wake_within(kRetryNs);

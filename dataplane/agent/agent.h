@@ -7,7 +7,8 @@
 // workers are told not to punt, as they are while a control plane does not keep up; they count that. What the main
 // core itself must hear of (links, lists of dead routes) goes to the hooks whether anyone is attached or not.
 // Main core only. A turn takes at most kMessagesPerTurn messages from the install ring, except that a committed batch
-// is applied whole. DPDK-free. Source: docs/protocol.md, "Contract".
+// is applied whole, and at most kPacketsPerTurn packets from each worker. DPDK-free. Source: docs/protocol.md,
+// "Contract".
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,7 @@ class Agent {
  public:
   static constexpr unsigned kMessagesPerTurn = 16'384;
   static constexpr unsigned kRowsPerTurn = 4'096;
+  static constexpr unsigned kPacketsPerTurn = 256;  ///< a worker's ring once
   static constexpr uint64_t kForeverNs = UINT64_MAX;
 
   struct Hooks {

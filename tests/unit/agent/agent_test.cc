@@ -24,7 +24,11 @@ class AgentTest : public testing::Test {
     endpoint = std::move(*Endpoint::open(path, kBootId, counters));
     agent.emplace(*endpoint, kBootId, stats, model, model, model, channels,
                   Agent::Hooks{.link_state = [this](const LinkStateEvent& event) { link_states.push_back(event); },
-                               .dead_routes = [this](const ControlPacket& packet) { lists.push_back(packet); }});
+                               .dead_routes =
+                                   [this](const ControlPacket& packet) {
+                                     lists.push_back(packet);
+                                     on_list();
+                                   }});
     channel.wake_worker = *drivers::make_event();
     attach();
   }
@@ -76,6 +80,7 @@ class AgentTest : public testing::Test {
   std::array<WorkerChannel*, 1> channels{&channel};
   std::vector<LinkStateEvent> link_states;
   std::vector<ControlPacket> lists;
+  std::function<void()> on_list = [] {};
   std::unique_ptr<Endpoint> endpoint;
   std::optional<Agent> agent;
   std::optional<Client> client;
@@ -317,6 +322,33 @@ TEST_F(AgentTest, WorkersPuntOnlyWhileSomeoneTakesIt) {
   EXPECT_FALSE(channel.takes_punts);
   attach();
   EXPECT_TRUE(channel.takes_punts);
+}
+
+TEST_F(AgentTest, AFloodOfDeadRoutesHoldsNoTurn) {
+  // A worker that refills its ring as fast as it is emptied, for as long as one turn would listen.
+  unsigned refills = 4 * Agent::kPacketsPerTurn;
+  on_list = [&] {
+    if (refills-- > 0) channel.up.producer.push(link_packet(4, PacketType::dead_routes));
+  };
+  ASSERT_TRUE(channel.up.producer.push(link_packet(4, PacketType::dead_routes)));
+  turn();
+  EXPECT_EQ(lists.size(), Agent::kPacketsPerTurn);
+  EXPECT_EQ(agent->patience_ns(), 0u) << "the rest at once";
+  on_list = [] {};
+}
+
+TEST_F(AgentTest, TheFirstPacketWithoutRoomStopsThePunts) {
+  for (unsigned punted = 0; punted < kPacketSlots + 1; ++punted) {
+    EXPECT_TRUE(channel.takes_punts);
+    ASSERT_TRUE(channel.up.producer.push(link_packet(1)));
+    if (punted % 128 == 127) turn();
+  }
+  bool took = true;
+  on_list = [&] { took = channel.takes_punts; };
+  ASSERT_TRUE(channel.up.producer.push(link_packet(4, PacketType::dead_routes)));
+  turn();
+  EXPECT_FALSE(took) << "before the rest of the ring is looked at";
+  on_list = [] {};
 }
 
 TEST_F(AgentTest, DeadRoutesAndLinkStatesReachTheMainCoreWithoutAControlPlane) {

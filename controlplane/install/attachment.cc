@@ -1,10 +1,10 @@
 #include "controlplane/install/attachment.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <cstring>
 #include <utility>
+
+#include "dataplane/protocol/doorbell.h"
 
 namespace sky::controlplane {
 namespace {
@@ -54,9 +54,8 @@ Attachment::~Attachment() {
 }
 
 Result<> Attachment::turn() {
-  uint64_t rung = 0;
   // Before looking, so that whatever comes after the look rings again.
-  [[maybe_unused]] const ssize_t length = read(doorbell(), &rung, sizeof(rung));
+  if (!clear_doorbell(doorbell())) return fail("the dataplane closed its doorbell");
   if (auto taken = take_acks(); !taken) return taken;
   if (attached()) {
     if (auto taken = take_events(); !taken) return taken;
@@ -210,9 +209,7 @@ bool Attachment::send(const ControlPacket& packet) {
 }
 
 void Attachment::ring() {
-  const uint64_t one = 1;
-  // An eventfd refuses only when its count is full: then it is rung already.
-  [[maybe_unused]] const ssize_t length = write(handover_.doorbell_down.get(), &one, sizeof(one));
+  ring_doorbell(handover_.doorbell_down.get());
 }
 
 }  // namespace sky::controlplane

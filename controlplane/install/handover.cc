@@ -119,9 +119,9 @@ Result<Reply> receive(int socket) {
   return reply;
 }
 
-bool set_nonblocking(const Descriptor& fd) {
-  const int flags = fcntl(fd.get(), F_GETFL);
-  return flags >= 0 && fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) == 0;
+bool is_socket(const Descriptor& fd) {
+  struct stat status {};
+  return fstat(fd.get(), &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
 }  // namespace
@@ -158,8 +158,8 @@ Result<Handover> take_handover(const Descriptor& socket) {
   if (!packets) return std::unexpected(packets.error());
   auto counters = map(fds[kCountersFd], "counters", reply.counters_bytes, PROT_READ);
   if (!counters) return std::unexpected(counters.error());
-  if (!set_nonblocking(fds[kDoorbellDownFd]) || !set_nonblocking(fds[kDoorbellUpFd])) {
-    return fail("attach: doorbells: {}", why());
+  if (!is_socket(fds[kDoorbellDownFd]) || !is_socket(fds[kDoorbellUpFd])) {
+    return fail("attach: a doorbell is no socket");
   }
   return Handover{reply,
                   std::move(*rings),

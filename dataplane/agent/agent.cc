@@ -6,6 +6,7 @@
 
 #include "dataplane/agent/apply.h"
 #include "dataplane/base/log.h"
+#include "dataplane/protocol/doorbell.h"
 #include "dataplane/protocol/frame.h"
 #include "drivers/idle.h"
 
@@ -310,7 +311,7 @@ bool Agent::is_well_formed(const ControlPacket& packet) const {
 
 void Agent::ring_doorbells() {
   if (Attachment* owner = endpoint_.owner(); owner != nullptr && std::exchange(pushed_up_, false)) {
-    drivers::signal_event(owner->doorbell_up);
+    ring_doorbell(owner->doorbell_up);
   }
   for (unsigned worker = 0; worker < channels_.size(); ++worker) {
     if (!pushed_down_[worker]) continue;

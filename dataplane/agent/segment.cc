@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "dataplane/base/log.h"
+#include "dataplane/protocol/doorbell.h"
 
 namespace sky::dataplane {
 namespace {
@@ -72,6 +73,21 @@ bool may_attach(int peer) {
          (credentials.uid == 0 || credentials.uid == geteuid());
 }
 
+Result<> make_doorbell(int& ours, int& theirs) {
+  std::array<int, 2> ends;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0) {
+    return fail("no doorbell: {}", std::strerror(errno));
+  }
+  ours = ends[0];
+  theirs = ends[1];
+  return {};
+}
+
+void close_one(int& descriptor) {
+  if (descriptor >= 0) close(descriptor);
+  descriptor = -1;
+}
+
 }  // namespace
 
 Result<SharedPages> SharedPages::create(const char* name, size_t bytes, bool read_only_for_others) {
@@ -107,10 +123,11 @@ Result<std::unique_ptr<Attachment>> Attachment::create(uint64_t fence) {
   auto packets = SharedPages::create("skyedge-packets", sizeof(PacketsSegment), false);
   if (!packets) return std::unexpected(packets.error());
   std::unique_ptr<Attachment> attachment(new Attachment(fence, std::move(*rings), std::move(*packets)));
-  for (int* doorbell : {&attachment->doorbell_down, &attachment->doorbell_up}) {
-    auto event = drivers::make_event();
-    if (!event) return std::unexpected(event.error());
-    *doorbell = *event;
+  if (auto made = make_doorbell(attachment->doorbell_down, attachment->their_doorbell_down_); !made) {
+    return std::unexpected(made.error());
+  }
+  if (auto made = make_doorbell(attachment->doorbell_up, attachment->their_doorbell_up_); !made) {
+    return std::unexpected(made.error());
   }
   return attachment;
 }
@@ -131,9 +148,14 @@ Attachment::Attachment(uint64_t fence, SharedPages rings, SharedPages packets)
 Attachment::~Attachment() {
   auto* ring = static_cast<RingsSegment*>(rings_.data());
   sodium_memzero(ring->install.data(), sizeof(ring->install));
-  for (const int doorbell : {doorbell_down, doorbell_up}) {
-    if (doorbell >= 0) close(doorbell);
-  }
+  keep_own_doorbells();
+  close_one(doorbell_down);
+  close_one(doorbell_up);
+}
+
+void Attachment::keep_own_doorbells() {
+  close_one(their_doorbell_down_);
+  close_one(their_doorbell_up_);
 }
 
 Result<std::unique_ptr<Endpoint>> Endpoint::open(const std::string& path, uint64_t boot_id,
@@ -165,10 +187,10 @@ Endpoint::Change Endpoint::turn(uint64_t now_ns) {
     if (peer_ >= 0 && now_ns > peer_until_ns_) close_peer();
     return Change::none;
   }
-  drivers::clear_event(attachment_->doorbell_down);
+  const bool has_doorbell = clear_doorbell(attachment_->doorbell_down);
   // An owner says nothing more on its socket: readable means gone, or confused.
   char byte;
-  const bool quiet = recv(peer_, &byte, 1, MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
+  const bool quiet = has_doorbell && recv(peer_, &byte, 1, MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
   if (quiet) return Change::none;
   drop_owner();
   return Change::detached;
@@ -233,8 +255,8 @@ Result<> Endpoint::hand_over(AttachStatus status) {
     descriptors[kRingsFd] = attachment_->rings_.descriptor();
     descriptors[kPacketsFd] = attachment_->packets_.descriptor();
     descriptors[kCountersFd] = counters_.descriptor();
-    descriptors[kDoorbellDownFd] = attachment_->doorbell_down;
-    descriptors[kDoorbellUpFd] = attachment_->doorbell_up;
+    descriptors[kDoorbellDownFd] = attachment_->their_doorbell_down_;
+    descriptors[kDoorbellUpFd] = attachment_->their_doorbell_up_;
     message.msg_control = control.data();
     message.msg_controllen = control.size();
     cmsghdr* header = CMSG_FIRSTHDR(&message);
@@ -243,8 +265,11 @@ Result<> Endpoint::hand_over(AttachStatus status) {
     header->cmsg_len = CMSG_LEN(sizeof(descriptors));
     std::memcpy(CMSG_DATA(header), descriptors.data(), sizeof(descriptors));
   }
-  if (sendmsg(peer_, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(reply)) return {};
-  return fail("cannot answer a control plane: {}", std::strerror(errno));
+  if (sendmsg(peer_, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof(reply)) {
+    return fail("cannot answer a control plane: {}", std::strerror(errno));
+  }
+  if (attachment_ != nullptr) attachment_->keep_own_doorbells();
+  return {};
 }
 
 void Endpoint::close_peer() {

@@ -59,16 +59,20 @@ class Attachment {
   ShmProducer<InstallMessage> events;
   ShmConsumer<ControlPacket> packets_down;
   ShmProducer<ControlPacket> packets_up;
-  int doorbell_down = -1;  ///< the control plane rings it
-  int doorbell_up = -1;    ///< we ring it
+  int doorbell_down = -1;  ///< our end of what the control plane rings
+  int doorbell_up = -1;    ///< our end of what we ring
 
  private:
   friend class Endpoint;
   Attachment(uint64_t fence, SharedPages rings, SharedPages packets);
+  /// The control plane has its ends: with ours alone left, we hear when it lets go of them.
+  void keep_own_doorbells();
 
   uint64_t fence_;
   SharedPages rings_;
   SharedPages packets_;
+  int their_doorbell_down_ = -1;  ///< ends that the control plane gets, closed here once it has them
+  int their_doorbell_up_ = -1;
 };
 
 class Endpoint {

@@ -2,6 +2,7 @@
 //
 // The control plane connects to RUNTIME/dataplane.sock (SOCK_SEQPACKET), sends AttachRequest and gets AttachReply with
 // five descriptors: rings, control packets, counters (read-only), the doorbell it rings, the doorbell it listens to.
+// Doorbells are ends of socket pairs (doorbell.h), whose other ends the dataplane keeps.
 // Rings and control packets are made anew for each attachment, so a former owner's mapping reaches nothing; the
 // counters live as long as the dataplane. Ownership lasts as long as the socket.
 #pragma once

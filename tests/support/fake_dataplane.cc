@@ -1,7 +1,6 @@
 #include "tests/support/fake_dataplane.h"
 
 #include <fcntl.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -12,10 +11,20 @@
 #include <new>
 #include <stdexcept>
 
+#include "dataplane/protocol/doorbell.h"
+
 namespace sky::test {
 namespace {
 
 constexpr uint32_t kWorkers = 1, kPorts = 2, kLinks = 4, kGroups = 8;
+
+/// Our end; the other one is for the control plane.
+Descriptor make_doorbell(Descriptor& theirs) {
+  std::array<int, 2> ends;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) throw std::runtime_error("socketpair");
+  theirs = Descriptor(ends[1]);
+  return Descriptor(ends[0]);
+}
 
 }  // namespace
 
@@ -57,8 +66,8 @@ FakeDataplane::FakeDataplane(const std::string& path) : listener_(socket(AF_UNIX
 void FakeDataplane::make_rings() {
   fds[kRingsFd] = make_memfd(sizeof(RingsSegment));
   fds[kPacketsFd] = make_memfd(sizeof(PacketsSegment));
-  fds[kDoorbellDownFd] = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  fds[kDoorbellUpFd] = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  doorbell_down_ = make_doorbell(fds[kDoorbellDownFd]);
+  doorbell_up_ = make_doorbell(fds[kDoorbellUpFd]);
   rings_ = Mapping(fds[kRingsFd].get(), sizeof(RingsSegment), PROT_READ | PROT_WRITE);
   packets_ = Mapping(fds[kPacketsFd].get(), sizeof(PacketsSegment), PROT_READ | PROT_WRITE);
   install_ = {&rings().install_positions, rings().install.data(), kInstallSlots};
@@ -98,8 +107,7 @@ bool FakeDataplane::accept() {
 }
 
 size_t FakeDataplane::turn() {
-  uint64_t rung = 0;
-  [[maybe_unused]] const ssize_t length = read(doorbell(), &rung, sizeof(rung));
+  clear_doorbell(doorbell());
   size_t count = 0;
   for (InstallMessage message; install_.pop(message); ++count) handle(message);
   for (ControlPacket packet; down_.pop(packet); ++count) sent.push_back(packet);
@@ -155,8 +163,7 @@ void FakeDataplane::push_ack(const InstallMessage& message) {
 }
 
 void FakeDataplane::ring() {
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t length = write(fds[kDoorbellUpFd].get(), &one, sizeof(one));
+  ring_doorbell(doorbell_up_.get());
 }
 
 }  // namespace sky::test

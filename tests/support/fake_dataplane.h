@@ -34,7 +34,7 @@ class FakeDataplane {
   bool has_client() const { return static_cast<bool>(client_); }
   int listener() const { return listener_.get(); }
   int client() const { return client_.get(); }
-  int doorbell() const { return fds[kDoorbellDownFd].get(); }
+  int doorbell() const { return doorbell_down_.get(); }
 
   void push_event(const InstallMessage& event);
   void push_packet(const ControlPacket& packet);
@@ -63,6 +63,7 @@ class FakeDataplane {
 
   Descriptor listener_;
   Descriptor client_;
+  Descriptor doorbell_down_, doorbell_up_;  ///< our ends
   Mapping rings_, packets_, counters_;
   ShmConsumer<InstallMessage> install_;
   ShmProducer<InstallMessage> acks_;

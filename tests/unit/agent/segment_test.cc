@@ -8,6 +8,7 @@
 
 #include <fstream>
 
+#include "dataplane/protocol/doorbell.h"
 #include "tests/unit/agent/client.h"
 
 namespace sky::dataplane::test {
@@ -74,7 +75,7 @@ TEST_F(EndpointTest, MessagesPassAndTheDoorbellWakes) {
   ASSERT_TRUE(client.reply().has_value());
   EXPECT_FALSE(wants_turn());
   client.push(CommitMessage{.count = 42});
-  drivers::signal_event(client.fds[kDoorbellDownFd]);
+  ring_doorbell(client.fds[kDoorbellDownFd]);
   EXPECT_TRUE(wants_turn());
   EXPECT_EQ(endpoint->turn(0), Change::none);
   EXPECT_FALSE(wants_turn()) << "the doorbell is taken";
@@ -82,6 +83,29 @@ TEST_F(EndpointTest, MessagesPassAndTheDoorbellWakes) {
   ASSERT_TRUE(endpoint->owner()->install.pop(taken));
   EXPECT_EQ(taken.as<CommitMessage>().count, 42u);
   EXPECT_EQ(static_cast<int>(client.rings->install[0].verb), 0) << "the slot is wiped";
+}
+
+TEST_F(EndpointTest, NoDoorbellHoldsUsWhateverItsOtherEndDoes) {
+  Client client(path);
+  ASSERT_EQ(turn(), Change::attached);
+  ASSERT_TRUE(client.reply().has_value());
+  // Flags of a descriptor's end reach us no more than its buffer does: rung until it is full, cleared when it is empty.
+  for (const int end : {client.fds[kDoorbellDownFd], client.fds[kDoorbellUpFd]}) ASSERT_EQ(fcntl(end, F_SETFL, 0), 0);
+  alarm(5);
+  for (unsigned i = 0; i < 100'000; ++i) ring_doorbell(endpoint->owner()->doorbell_up);
+  for (unsigned i = 0; i < 3; ++i) EXPECT_EQ(endpoint->turn(0), Change::none);
+  for (unsigned i = 0; i < 100'000; ++i) ring_doorbell(client.fds[kDoorbellDownFd]);
+  for (unsigned turns = 0; turns < 1'000 && wants_turn(); ++turns) EXPECT_EQ(endpoint->turn(0), Change::none);
+  EXPECT_FALSE(wants_turn());
+  alarm(0);
+}
+
+TEST_F(EndpointTest, AnOwnerWithoutItsDoorbellIsSentAway) {
+  Client client(path);
+  ASSERT_EQ(turn(), Change::attached);
+  ASSERT_TRUE(client.reply().has_value());
+  close(std::exchange(client.fds[kDoorbellDownFd], -1));
+  EXPECT_EQ(endpoint->turn(0), Change::detached) << "else its end stays readable and nobody sleeps";
 }
 
 TEST_F(EndpointTest, TheNextOneWaitsUntilTheOwnerGoes) {

@@ -16,7 +16,6 @@ namespace {
 constexpr uint64_t kSettleNs = 100'000;   ///< workers become quiescent within microseconds, or sleep
 constexpr uint64_t kRetryNs = 1'000'000;  ///< nobody tells when the other side made room
 constexpr uint32_t kMissReserve = kEventSlots / 4;
-constexpr size_t kMaxOwnEvents = 65'536;
 constexpr uint64_t kMalformedPerLog = 1'024;
 
 bool is_queue_class(uint8_t value) {
@@ -63,7 +62,6 @@ void Agent::turn(uint64_t now_ns) {
 void Agent::attached() {
   stats_.header().attachments.add(1);
   take_punts(true);
-  own_events_.clear();
   log_info("control plane attached");
 }
 
@@ -75,6 +73,7 @@ void Agent::detached() {
   settling_ = false;
   dump_.reset();
   stalled_.reset();
+  late_events_.clear();
   lifted_.clear();
   take_punts(false);
   log_info("control plane gone; forwarding goes on");
@@ -203,38 +202,46 @@ void Agent::continue_dump() {
 // --- events
 
 void Agent::take_events() {
-  while (!own_events_.empty() && push_event(own_events_.front())) own_events_.pop_front();
+  push_late_events();
   InstallMessage event;
   for (WorkerChannel* channel : channels_) {
-    while ((endpoint_.owner() == nullptr || endpoint_.owner()->events.free_slots() > 0) &&
-           channel->events.consumer.pop(event)) {
+    unsigned left = kEventsPerTurn;
+    for (; left > 0 && channel->events.consumer.pop(event); --left) {
+      // Neighbours hear of a lost link whether or not the control plane listens.
       if (event.verb == Verb::link_state) hooks_.link_state(event.as<LinkStateEvent>());
-      push_event(event);
+      tell(event);
     }
-    if (channel->events.consumer.available() > 0) wake_within(kRetryNs);
+    if (left == 0) wake_within(0);
   }
-  if (!own_events_.empty()) wake_within(kRetryNs);
+}
+
+void Agent::tell(const InstallMessage& event) {
+  if (endpoint_.owner() == nullptr) return;
+  // Behind what waits, so that nothing older comes after it.
+  if (late_events_.empty() && push_event(event)) return;
+  late_events_.keep(event);
 }
 
 /// True when the event is done with: pushed, or of no use.
 bool Agent::push_event(const InstallMessage& event) {
-  Attachment* owner = endpoint_.owner();
-  if (owner == nullptr) return true;
-  const uint32_t room = owner->events.free_slots();
+  Attachment& owner = *endpoint_.owner();
+  const uint32_t room = owner.events.free_slots();
   // A packet that found no circuit is told again by the next one; what happened to links is told once.
   if (event.verb == Verb::miss && room <= kMissReserve) return true;
   if (room == 0) return false;
-  owner->events.push(event);
+  owner.events.push(event);
   pushed_up_ = true;
   return true;
 }
 
+void Agent::push_late_events() {
+  while (!late_events_.empty() && push_event(late_events_.front())) late_events_.pop_front();
+}
+
 void Agent::report(std::vector<InstallMessage>& events) {
-  for (const InstallMessage& event : events) {
-    if (endpoint_.owner() != nullptr && own_events_.size() < kMaxOwnEvents) own_events_.push_back(event);
-  }
+  for (const InstallMessage& event : events) tell(event);
   events.clear();
-  while (!own_events_.empty() && push_event(own_events_.front())) own_events_.pop_front();
+  if (!late_events_.empty()) wake_within(kRetryNs);
   ring_doorbells();
 }
 

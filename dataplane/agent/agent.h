@@ -7,8 +7,8 @@
 // workers are told not to punt, as they are while a control plane does not keep up; they count that. What the main
 // core itself must hear of (links, lists of dead routes) goes to the hooks whether anyone is attached or not.
 // Main core only. A turn takes at most kMessagesPerTurn messages from the install ring, except that a committed batch
-// is applied whole, and at most kPacketsPerTurn packets from each worker. DPDK-free. Source: docs/protocol.md,
-// "Contract".
+// is applied whole, and at most kPacketsPerTurn packets and kEventsPerTurn events from each worker. DPDK-free. Source:
+// docs/protocol.md, "Contract".
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@
 
 #include "dataplane/agent/batch.h"
 #include "dataplane/agent/check.h"
+#include "dataplane/agent/event_backlog.h"
 #include "dataplane/agent/references.h"
 #include "dataplane/agent/segment.h"
 #include "dataplane/tables/interface.h"
@@ -33,7 +34,8 @@ class Agent {
  public:
   static constexpr unsigned kMessagesPerTurn = 16'384;
   static constexpr unsigned kRowsPerTurn = 4'096;
-  static constexpr unsigned kPacketsPerTurn = 256;  ///< a worker's ring once
+  static constexpr unsigned kPacketsPerTurn = 256;   ///< a worker's ring once
+  static constexpr unsigned kEventsPerTurn = 1'024;  ///< the same
   static constexpr uint64_t kForeverNs = UINT64_MAX;
 
   struct Hooks {
@@ -74,7 +76,9 @@ class Agent {
   void continue_dump();
 
   void take_events();
+  void tell(const InstallMessage& event);
   bool push_event(const InstallMessage& event);
+  void push_late_events();
   void lift_packets();
   void take_punts(bool taken);
   void lower_packets();
@@ -100,8 +104,8 @@ class Agent {
   bool settling_ = false;                     ///< applied, its keys not all in place yet
   std::optional<Dump> dump_;
   std::optional<ControlPacket> stalled_;  ///< found its worker's ring full
-  std::deque<InstallMessage> own_events_;
-  std::deque<ControlPacket> lifted_;  ///< found the control plane's ring full: at most what workers had under way
+  EventBacklog late_events_;              ///< found the control plane's ring full
+  std::deque<ControlPacket> lifted_;      ///< found the control plane's ring full: at most what workers had under way
   uint64_t malformed_ = 0;
   bool pushed_up_ = false;
   std::vector<bool> pushed_down_;  ///< [worker]

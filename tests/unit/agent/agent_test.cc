@@ -380,6 +380,37 @@ TEST_F(AgentTest, MissesMakeRoomForEventsThatAreToldOnce) {
   EXPECT_EQ(states, 100u);
 }
 
+TEST_F(AgentTest, AControlPlaneThatSleepsHoldsNoEventBackAndLosesNoState) {
+  const auto link_state = [](uint16_t link, uint8_t up) {
+    return InstallMessage::of(LinkStateEvent{.up = up, .link = LinkIndex{link}});
+  };
+  for (unsigned i = 0; i < kEventSlots + 1'000; ++i) {
+    ASSERT_TRUE(channel.events.producer.push(link_state(1, i % 2)));
+    if (i % 100 == 0) turn();
+  }
+  ASSERT_TRUE(channel.events.producer.push(link_state(2, 1)));
+  ASSERT_TRUE(
+      channel.events.producer.push(InstallMessage::of(MemberStateEvent{.slot = 3, .live = 0, .group = GroupIndex{5}})));
+  turn();
+  ASSERT_TRUE(channel.events.producer.push(link_state(2, 0)));
+  turn();
+  EXPECT_EQ(link_states.size(), kEventSlots + 1'002u) << "neighbours hear of them all";
+  EXPECT_EQ(link_states.back().link, LinkIndex{2});
+
+  InstallMessage event;
+  for (unsigned i = 0; i < kEventSlots; ++i) ASSERT_TRUE(client->events.pop(event));
+  turn();
+  ASSERT_TRUE(client->events.pop(event));
+  EXPECT_EQ(event.as<LinkStateEvent>().link, LinkIndex{1});
+  EXPECT_EQ(event.as<LinkStateEvent>().up, 1);
+  ASSERT_TRUE(client->events.pop(event));
+  EXPECT_EQ(event.as<LinkStateEvent>().link, LinkIndex{2});
+  EXPECT_EQ(event.as<LinkStateEvent>().up, 0) << "the newest";
+  ASSERT_TRUE(client->events.pop(event));
+  EXPECT_EQ(event.as<MemberStateEvent>().group, GroupIndex{5});
+  EXPECT_FALSE(client->events.pop(event));
+}
+
 TEST_F(AgentTest, ReportsTheMainCoresOwnEvents) {
   std::vector<InstallMessage> events{
       InstallMessage::of(ChainConfirmedEvent{.owner = KeyOwner::link, .index = 1, .key_id = 9})};

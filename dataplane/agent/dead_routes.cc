@@ -58,18 +58,24 @@ void DeadRoutes::walk(Walk& at) {
   for (; at.next_index < end; ++at.next_index) {
     const Rule& rule = rules_.at(at.next_index);
     if (rule.action != RuleAction::forward || rule.in_link != at.link) continue;
-    const uint32_t twin = rules_.index_of(rule.twin);
-    const bool spared = rules_.at(twin).route_id == rule.twin && hooks_.usable(rules_.at(twin).alternate_link);
-    if (!spared) died(rule);
+    if (!leads_on(rule.twin)) died(rule);
   }
+}
+
+bool DeadRoutes::leads_on(RouteId route) const {
+  const Rule& rule = rules_.at(rules_.index_of(route));
+  // Of two parallel links to one neighbour either may be the next one, and the other one the alternate.
+  return rule.action == RuleAction::forward && rule.route_id == route &&
+         (hooks_.usable(rule.next_link) || hooks_.usable(rule.alternate_link));
 }
 
 void DeadRoutes::died(const Rule& rule) {
   if (rule.action == RuleAction::consume) return hooks_.circuit_died(rule.route_id);
-  if (!hooks_.usable(rule.next_link)) return;
-  std::vector<RouteId>& list = lists_[rule.next_link];
-  if (list.size() < rules_.capacity())
-    list.push_back(rule.next_route);  // a neighbour that repeats itself fills nothing
+  const bool next_up = hooks_.usable(rule.next_link);
+  if (!next_up && !hooks_.usable(rule.alternate_link)) return;
+  std::vector<RouteId>& list = lists_[next_up ? rule.next_link : rule.alternate_link];
+  if (list.size() >= rules_.capacity()) return;  // a neighbour that repeats itself fills nothing
+  list.push_back(next_up ? rule.next_route : rule.alternate_route);
 }
 
 void DeadRoutes::send_lists() {

@@ -2,9 +2,9 @@
 // routes"). Main core only. A lost link is walked through the route table in steps, so that a turn stays short; lists
 // leave in packets of at most kMaxDeadRoutes, and wait here where the worker's ring is full.
 //
-// A rule bound to the lost link belongs to a circuit whose opposite direction now leads nowhere, unless its twin has an
-// alternate that is up. The neighbour on the circuit's other side hears the route ID that it allocated itself, looks it
-// up in its own table, and so on to the ingress, which marks the member dead.
+// A rule bound to the lost link belongs to a circuit whose opposite direction now leads nowhere, unless its twin has a
+// next link or an alternate that is up. The neighbour on the circuit's other side hears the route ID that it allocated
+// itself, looks it up in its own table, and so on to the ingress, which marks the member dead.
 #pragma once
 
 #include <deque>
@@ -41,6 +41,8 @@ class DeadRoutes {
   };
 
   void walk(Walk& at);
+  /// A forward rule of this ID has a link to go out by.
+  bool leads_on(RouteId route) const;
   /// The circuit of this rule died in the direction opposite to it.
   void died(const Rule& rule);
   void send_lists();

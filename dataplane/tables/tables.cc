@@ -244,7 +244,7 @@ void Tables::put_member(const MemberMessage& message) {
       session->send_streams.push_back(stream);
   }
   auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
-  if (view->has(message.slot)) members_by_consume_.erase(to_underlying(view->members[message.slot].put.consume));
+  if (view->has(message.slot)) forget_consume(view->members[message.slot].put);
   view->members[message.slot] = {message, links.find(to_underlying(message.link)), session};
   view->present |= static_cast<uint8_t>(1u << message.slot);
   members_by_consume_[to_underlying(message.consume)] = {to_underlying(message.group), message.slot};
@@ -252,10 +252,17 @@ void Tables::put_member(const MemberMessage& message) {
   timed_stale_ = true;  // a circuit comes to life at once: packets may wait for it
 }
 
+void Tables::forget_consume(const MemberMessage& member) {
+  const auto found = members_by_consume_.find(to_underlying(member.consume));
+  // Another slot may have taken the circuit over: puts come before deletes.
+  const std::pair own{to_underlying(member.group), member.slot};
+  if (found != members_by_consume_.end() && found->second == own) members_by_consume_.erase(found);
+}
+
 void Tables::delete_member(GroupIndex index, uint8_t slot) {
   Group& group = *groups.find(to_underlying(index));
   auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
-  members_by_consume_.erase(to_underlying(view->members[slot].put.consume));
+  forget_consume(view->members[slot].put);
   view->present &= static_cast<uint8_t>(~(1u << slot));
   replace_view(group, std::move(view));
 }

@@ -102,6 +102,8 @@ class Tables final : public TableView, public Applier, public Dumper {
  private:
   KeyRing* ring_of(KeyOwner owner, uint32_t index) const;
   StreamPage& page_of(Session& session, unsigned stream);
+  /// The member is no longer the one that its consume rule ends at.
+  void forget_consume(const MemberMessage& member);
   void replace_view(Group& group, std::unique_ptr<GroupView> view);
   void publish_timed();
   void tick_link(Link& link, std::vector<InstallMessage>& events);

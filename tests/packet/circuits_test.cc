@@ -407,5 +407,15 @@ TEST_F(Circuits, AMemberThatIsDeletedCarriesNothing) {
   EXPECT_EQ(40u, two.datagrams.size());
 }
 
+TEST_F(Circuits, ACircuitThatMovesToAnotherSlotIsFoundThere) {
+  add(one, 0);
+  std::vector<InstallMessage> batch = installs(one, 1);
+  batch.push_back(message(delete_of(Verb::delete_member, kGroup, 0)));
+  node.install(batch);
+  const auto ending = node.tables->member_ending_at(RouteId{one.consume});
+  ASSERT_TRUE(ending);
+  EXPECT_EQ(1, ending->second);
+}
+
 }  // namespace
 }  // namespace sky::test

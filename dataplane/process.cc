@@ -196,13 +196,14 @@ Result<> Process::start_agent(const RouterConfig& config) {
   if (!endpoint) return std::unexpected(endpoint.error());
   endpoint_ = std::move(*endpoint);
   dead_routes_ = std::make_unique<DeadRoutes>(
-      tables_->rules, DeadRoutes::Hooks{.usable =
-                                            [this](LinkIndex link) {
-                                              const Link* found = tables_->links.find(to_underlying(link));
-                                              return found != nullptr && found->usable();
-                                            },
-                                        .send = [this](const ControlPacket& packet) { return agent_->lower(packet); },
-                                        .circuit_died = [this](RouteId consume) { circuit_died(consume); }});
+      tables_->rules,
+      DeadRoutes::Hooks{.usable =
+                            [this](LinkIndex link) {
+                              const Link* found = tables_->links.find(to_underlying(link));
+                              return found != nullptr && found->usable();
+                            },
+                        .send = [this](const ControlPacket& packet) { return agent_->lower(packet); },
+                        .circuit_died = [this](RouteId consume) { tables_->circuit_died(consume, events_); }});
   agent_ = std::make_unique<Agent>(
       *endpoint_, boot_id_, stats_, *tables_, *tables_, *tables_, channel_pointers_,
       Agent::Hooks{.link_state =
@@ -277,17 +278,6 @@ void Process::keep_house(uint64_t now_ns) {
     alive = alive && stats_.worker(number).heartbeat_ns.get() + kWorkerStuckNs > now_ns;
   }
   if (alive) sd_notify(0, "WATCHDOG=1");
-}
-
-/// A far link died: the circuit's group moves to another member until its probes are answered again.
-void Process::circuit_died(RouteId consume) {
-  const auto ending = tables_->member_ending_at(consume);
-  if (!ending) return;
-  MemberLife& life = ending->first->lives[ending->second];
-  life.answered.store(0, std::memory_order_relaxed);
-  if (!life.live.exchange(false, std::memory_order_relaxed)) return;
-  events_.push_back(InstallMessage::of(
-      MemberStateEvent{.slot = ending->second, .live = 0, .group = ending->first->index, .rtt_us = 0}));
 }
 
 }  // namespace sky::dataplane

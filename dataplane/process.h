@@ -54,7 +54,6 @@ class Process {
   /// One turn; returns how long to sleep.
   uint64_t turn(uint64_t now_ns);
   void keep_house(uint64_t now_ns);
-  void circuit_died(RouteId consume);
 
   Eal eal_;
   SharedPages counters_;

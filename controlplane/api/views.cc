@@ -77,7 +77,7 @@ void add_member_stats(Json& row, const MemberStats* stats) {
   row.update({{"rtt_us", stats->rtt_ns.get() / kMicrosecondNs},
               {"packets", stats->packets.get()},
               {"bytes", stats->bytes.get()},
-              {"deaths", stats->deaths.get()},
+              {"deaths", stats->deaths.get() + stats->deaths_by_list.get()},
               {"probes_sent", stats->probes_sent.get()},
               {"probes_lost", stats->probes_lost.get()}});
 }

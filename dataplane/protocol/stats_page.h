@@ -79,6 +79,8 @@ struct alignas(64) LinkStats {
   StatsWord send_epoch;
 };
 
+/// The worker's words, but for the last one. `live` and `deaths` are what probes found; what a list of dead routes said
+/// is the main core's, in `deaths_by_list` and the member_state event.
 struct alignas(64) MemberStats {
   StatsWord packets;
   StatsWord bytes;
@@ -87,7 +89,9 @@ struct alignas(64) MemberStats {
   StatsWord deaths;
   StatsWord probes_sent;
   StatsWord probes_lost;
+  StatsWord deaths_by_list;
 };
+static_assert(sizeof(MemberStats) == 64);
 
 /// Where each array lies in a page of these sizes.
 struct StatsLayout {

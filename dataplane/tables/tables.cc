@@ -33,10 +33,16 @@ void Tables::end_turn(std::vector<InstallMessage>& events) {
   quiescence_.end();
 }
 
-std::optional<std::pair<Group*, uint8_t>> Tables::member_ending_at(RouteId consume) const {
+void Tables::circuit_died(RouteId consume, std::vector<InstallMessage>& events) {
   const auto found = members_by_consume_.find(to_underlying(consume));
-  if (found == members_by_consume_.end()) return std::nullopt;
-  return std::pair{groups.find(found->second.first), found->second.second};
+  if (found == members_by_consume_.end()) return;
+  const auto [index, slot] = found->second;
+  Group& group = *groups.find(index);
+  MemberLife& life = group.lives[slot];
+  life.answered.store(0, std::memory_order_relaxed);
+  if (!life.live.exchange(false, std::memory_order_relaxed)) return;
+  group.stats[slot].deaths_by_list.add(1);
+  events.push_back(InstallMessage::of(MemberStateEvent{.slot = slot, .live = 0, .group = group.index, .rtt_us = 0}));
 }
 
 // --- keys

@@ -60,8 +60,9 @@ class Tables final : public TableView, public Applier, public Dumper {
   void end_turn(std::vector<InstallMessage>& events);
   /// A worker keeps links and groups by index modulo the number of workers.
   unsigned worker_of(uint32_t index) const { return index % config_.workers; }
-  /// The group member that a circuit's opposite direction ends at; nothing when the rule belongs to none.
-  std::optional<std::pair<Group*, uint8_t>> member_ending_at(RouteId consume) const;
+  /// The circuit whose opposite direction ends at this rule died behind a far link: its group moves to another member
+  /// until its probes are answered again. Of a member that lived, the event goes to `events`.
+  void circuit_died(RouteId consume, std::vector<InstallMessage>& events);
   const TablesConfig& config() const { return config_; }
 
   // TableView

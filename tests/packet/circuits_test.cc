@@ -412,9 +412,27 @@ TEST_F(Circuits, ACircuitThatMovesToAnotherSlotIsFoundThere) {
   std::vector<InstallMessage> batch = installs(one, 1);
   batch.push_back(message(delete_of(Verb::delete_member, kGroup, 0)));
   node.install(batch);
-  const auto ending = node.tables->member_ending_at(RouteId{one.consume});
-  ASSERT_TRUE(ending);
-  EXPECT_EQ(1, ending->second);
+  settle();
+  std::vector<InstallMessage> events;
+  node.tables->circuit_died(RouteId{one.consume}, events);
+  ASSERT_EQ(1u, events.size());
+  EXPECT_EQ(1, events[0].as<MemberStateEvent>().slot);
+}
+
+TEST_F(Circuits, AListOfDeadRoutesEndsOneAtOnceAndIsCounted) {
+  use();  // probed at the full rate
+  add(one, 0);
+  settle();
+  std::vector<InstallMessage> events;
+  for (int times = 0; times < 2; ++times) node.tables->circuit_died(RouteId{one.consume}, events);
+  node.tables->circuit_died(RouteId{0x999}, events);
+  EXPECT_FALSE(live(0));
+  ASSERT_EQ(1u, events.size()) << "once";
+  EXPECT_EQ(0, events[0].as<MemberStateEvent>().live);
+  EXPECT_EQ(1u, stats(0).deaths_by_list.get());
+  EXPECT_EQ(0u, stats(0).deaths.get()) << "that word is the worker's";
+  run(400);
+  EXPECT_TRUE(live(0)) << "three answers bring it back";
 }
 
 }  // namespace

@@ -1,7 +1,23 @@
 #include "dataplane/agent/apply.h"
 
+#include <sodium.h>
+
+#include <cstring>
+
 namespace sky::dataplane {
 namespace {
+
+/// A copy of a put_key_chain that leaves no secret behind on the stack.
+struct ChainCopy {
+  KeyChainMessage chain;
+
+  explicit ChainCopy(const InstallMessage& message) {
+    std::memcpy(static_cast<void*>(&chain), &message, sizeof(chain));
+  }
+  ChainCopy(const ChainCopy&) = delete;
+  ChainCopy& operator=(const ChainCopy&) = delete;
+  ~ChainCopy() { sodium_memzero(&chain, sizeof(chain)); }
+};
 
 class Application {
  public:
@@ -23,7 +39,8 @@ class Application {
   void put() {
     each<LinkMessage>(Verb::put_link, [&](const LinkMessage& link) { applier_.put_link(link); });
     each<SessionMessage>(Verb::put_session, [&](const SessionMessage& session) { applier_.put_session(session); });
-    each<KeyChainMessage>(Verb::put_key_chain, [&](const KeyChainMessage& chain) { applier_.put_key_chain(chain); });
+    for (const uint32_t index : plan_.of(Verb::put_key_chain))
+      applier_.put_key_chain(ChainCopy(messages_[index]).chain);
     each<RuleMessage>(Verb::put_rule, [&](const RuleMessage& put) {
       forget(view_.rule(put.rule.route_id));
       references_.add(put.rule);

@@ -1,6 +1,7 @@
 #include "dataplane/agent/check.h"
 
 #include <bit>
+#include <cstddef>
 #include <cstring>
 #include <memory_resource>
 #include <optional>
@@ -48,6 +49,22 @@ ObjectKey destination_key(Family family, uint8_t length, const Ipv6Address& pref
   return key;
 }
 
+/// All of a put_key_chain but its secret, of which no copy may stay behind on the stack.
+KeyChainMessage without_secret(const InstallMessage& message) {
+  KeyChainMessage chain;
+  std::memcpy(static_cast<void*>(&chain), &message, offsetof(KeyChainMessage, secret));
+  return chain;
+}
+
+bool is_delete(const InstallMessage& message) {
+  return message.verb >= Verb::delete_link;
+}
+
+/// Empty when it is no delete: other messages are not copied whole.
+DeleteMessage delete_in(const InstallMessage& message) {
+  return is_delete(message) ? message.as<DeleteMessage>() : DeleteMessage{};
+}
+
 ObjectKey chain_key(const KeyChainMessage& chain) {
   ObjectKey key = key_of(Kind::chain, uint64_t{to_underlying(chain.owner)} << 40 |
                                           uint64_t{to_underlying(chain.direction)} << 32 | chain.index);
@@ -81,18 +98,16 @@ class Check {
   }
 
  private:
-  bool is_delete(uint32_t i) const { return messages_[i].verb >= Verb::delete_link; }
-
   ObjectKey key(uint32_t i) const {
     const InstallMessage& message = messages_[i];
-    const auto gone = message.as<DeleteMessage>();
+    const DeleteMessage gone = delete_in(message);
     switch (message.verb) {
       case Verb::put_link:
         return key_of(Kind::link, to_underlying(message.as<LinkMessage>().link));
       case Verb::put_session:
         return key_of(Kind::session, to_underlying(message.as<SessionMessage>().session));
       case Verb::put_key_chain:
-        return chain_key(message.as<KeyChainMessage>());
+        return chain_key(without_secret(message));
       case Verb::put_rule:
         return rule_key(message.as<RuleMessage>().rule.route_id);
       case Verb::put_group:
@@ -131,23 +146,23 @@ class Check {
     const InstallMessage& message = messages_[i];
     if (const InstallError error = check_value(message, capacities_); error != InstallError::none) return error;
     const RouteId route = route_of(i);
-    const auto [at, fresh] = fates_.try_emplace(key(i), Fate{i, is_delete(i), route});
+    const auto [at, fresh] = fates_.try_emplace(key(i), Fate{i, is_delete(messages_[i]), route});
     Fate& fate = at->second;
     if (!fresh) {
       if (message.verb == Verb::put_key_chain) return InstallError::key_seen_before;
-      if (fate.route != route) return is_delete(i) ? InstallError::not_found : InstallError::occupied;
-      if (fate.deleted && is_delete(i)) return InstallError::not_found;
-      if (fate.deleted != is_delete(i)) return InstallError::bad_value;
+      if (fate.route != route) return is_delete(messages_[i]) ? InstallError::not_found : InstallError::occupied;
+      if (fate.deleted && is_delete(messages_[i])) return InstallError::not_found;
+      if (fate.deleted != is_delete(messages_[i])) return InstallError::bad_value;
       fate.last = i;
       return InstallError::none;
     }
-    if (message.verb == Verb::put_key_chain && view_.key_seen(message.as<KeyChainMessage>())) {
+    if (message.verb == Verb::put_key_chain && view_.key_seen(without_secret(message))) {
       return InstallError::key_seen_before;
     }
     if (message.verb == Verb::put_rule && view_.rule(route) == nullptr && !view_.slot_free(route)) {
       return InstallError::occupied;
     }
-    if (is_delete(i) && !stands(i)) return InstallError::not_found;
+    if (is_delete(messages_[i]) && !stands(i)) return InstallError::not_found;
     deletes_referents_ = deletes_referents_ || message.verb == Verb::delete_link ||
                          message.verb == Verb::delete_session || message.verb == Verb::delete_group;
     return InstallError::none;
@@ -194,7 +209,7 @@ class Check {
     if (message.verb == Verb::put_member) each_referent(message.as<MemberMessage>(), visit);
     if (message.verb == Verb::put_destination) each_referent(message.as<DestinationMessage>().group, visit);
     if (message.verb == Verb::put_key_chain) {
-      const auto chain = message.as<KeyChainMessage>();
+      const KeyChainMessage chain = without_secret(message);
       visit({chain.owner == KeyOwner::link ? Referent::Kind::link : Referent::Kind::session, chain.index});
     }
     return complete ? InstallError::none : InstallError::missing_dependency;
@@ -205,7 +220,7 @@ class Check {
     const auto visit = [this](Referent to) { ++released_[key_of(to)]; };
     for (const auto& [key, fate] : fates_) {
       const InstallMessage& message = messages_[fate.last];
-      const auto gone = message.as<DeleteMessage>();
+      const DeleteMessage gone = delete_in(message);
       if (const Rule* rule = fate.route == kControlRoute ? nullptr : view_.rule(fate.route))
         each_referent(*rule, visit);
       if (message.verb == Verb::put_member || message.verb == Verb::delete_member) {
@@ -224,7 +239,7 @@ class Check {
 
   /// Third pass: nothing that stays refers to what is deleted (puts were looked at before), and the map has room.
   InstallError uses(uint32_t i) {
-    const auto gone = messages_[i].as<DeleteMessage>();
+    const DeleteMessage gone = delete_in(messages_[i]);
     const auto used = [&](Referent::Kind kind) {
       const auto released = released_.find(key_of(Referent{kind, gone.index}));
       const uint32_t standing = references_.of({kind, gone.index});
@@ -234,7 +249,7 @@ class Check {
     if (gone.verb == Verb::delete_link) return used(Referent::Kind::link);
     if (gone.verb == Verb::delete_session) return used(Referent::Kind::session);
     if (gone.verb == Verb::delete_group) return used(Referent::Kind::group);
-    if (gone.verb == Verb::put_destination) return room_for(i);
+    if (messages_[i].verb == Verb::put_destination) return room_for(i);
     return InstallError::none;
   }
 

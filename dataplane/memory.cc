@@ -27,6 +27,11 @@ MemoryPart link_part(const SizesConfig& sizes, size_t workers) {
   return {"links", 0, sizes.links * each};
 }
 
+/// A node of the tree and a place in the order, both directions.
+MemoryPart key_id_part() {
+  return {"key IDs", 0, 2 * KeyIdMemory::kMost * (2 * sizeof(uint64_t) + kAllocatorBytes)};
+}
+
 MemoryPart group_part(const SizesConfig& sizes, size_t workers) {
   const uint64_t each = sizeof(Group) + workers * sizeof(GroupWorker) + sizeof(GroupView) + 4 * kAllocatorBytes;
   return {"groups", 0, sizes.groups * each};
@@ -83,6 +88,7 @@ MemoryNeed memory_need(const RouterConfig& config) {
   need.parts.push_back({"rules", 0, uint64_t{sizes.rules} * (sizeof(Rule) + sizeof(RuleOwner))});
   need.parts.push_back(link_part(sizes, workers));
   need.parts.push_back(session_part(sizes));
+  need.parts.push_back(key_id_part());
   need.parts.push_back(group_part(sizes, workers));
   const StatsLayout layout = StatsLayout::of(static_cast<uint32_t>(workers), static_cast<uint32_t>(config.ports.size()),
                                              sizes.links, sizes.groups);

@@ -65,9 +65,9 @@ DeleteMessage delete_in(const InstallMessage& message) {
   return is_delete(message) ? message.as<DeleteMessage>() : DeleteMessage{};
 }
 
+/// The same for every owner: a chain is installed once in its life.
 ObjectKey chain_key(const KeyChainMessage& chain) {
-  ObjectKey key = key_of(Kind::chain, uint64_t{to_underlying(chain.owner)} << 40 |
-                                          uint64_t{to_underlying(chain.direction)} << 32 | chain.index);
+  ObjectKey key = key_of(Kind::chain, to_underlying(chain.direction));
   std::memcpy(key.more.data(), &chain.key_id, sizeof(chain.key_id));
   return key;
 }

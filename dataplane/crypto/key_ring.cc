@@ -26,8 +26,8 @@ void SendUse::add(const SealCounter& lane, uint64_t generation) noexcept {
 
 bool ReceiveRing::put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
                             Round round) {
-  if (knows(key_id)) return false;
-  seen_ids_.remember(key_id);
+  if (seen_.knows(key_id)) return false;
+  seen_.remember(key_id);
   Lineage& lineage = lineages_[parity];
   if (lineage.held) keeper_.withdraw(lineage, round.now_ns);
   lineage.start(key_id, parity, secret, round.now_ns);
@@ -96,8 +96,8 @@ void ReceiveRing::clear(uint64_t now_ns) {
 
 bool SendRing::put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
                          bool wait_for_peer, Round round) {
-  if (knows(key_id)) return false;
-  seen_ids_.remember(key_id);
+  if (seen_.knows(key_id)) return false;
+  seen_.remember(key_id);
   lineages_[1 - active_].start(key_id, parity, secret, round.now_ns);
   waiting_ = wait_for_peer;
   if (!waiting_) promote(round);

@@ -7,10 +7,10 @@
 // the old one goes. Sending, the next epoch is derived ahead and a step is one store; a chain may
 // wait until the peer was heard under the receive chain of the same key ID. A withdrawn key is
 // wiped, and its slot filled again, only when every worker was quiescent since, so none ever reads
-// a key that is being written. A key ID seen before is refused.
+// a key that is being written. A key ID seen before, by any ring of that memory, is refused.
 //
 // Cost: put_chain and a step a few microseconds, a tick without a change a few loads; no
-// allocation. Source: docs/protocol.md, "Keys".
+// allocation but for the memory of key IDs. Source: docs/protocol.md, "Keys".
 #pragma once
 
 #include <array>
@@ -19,6 +19,7 @@
 #include <span>
 
 #include "dataplane/crypto/aead.h"
+#include "dataplane/crypto/key_id_memory.h"
 #include "dataplane/crypto/key_slot.h"
 #include "dataplane/crypto/slot_keeper.h"
 
@@ -58,10 +59,9 @@ struct SendUse {
 
 class ReceiveRing {
  public:
-  ReceiveRing(ReceiveKeys& keys, const AeadEngine& engine, const KeyPolicy& policy)
-      : keys_(keys), keeper_(keys.slots, engine), policy_(policy) {}
+  ReceiveRing(ReceiveKeys& keys, const AeadEngine& engine, const KeyPolicy& policy, KeyIdMemory& seen)
+      : keys_(keys), keeper_(keys.slots, engine), policy_(policy), seen_(seen) {}
 
-  bool knows(uint64_t key_id) const { return seen_ids_.knows(key_id); }
   /// Replaces the chain of that parity. False when the key ID was seen before; nothing changes
   /// then.
   [[nodiscard]] bool put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
@@ -96,15 +96,14 @@ class ReceiveRing {
   std::array<Lineage, 2> lineages_;  ///< by parity
   std::array<Times, 2> times_;
   unsigned newest_ = 0;
-  KeyIdMemory seen_ids_;
+  KeyIdMemory& seen_;
 };
 
 class SendRing {
  public:
-  SendRing(SendKeys& keys, const AeadEngine& engine, const KeyPolicy& policy)
-      : keys_(keys), keeper_(keys.slots, engine), policy_(policy) {}
+  SendRing(SendKeys& keys, const AeadEngine& engine, const KeyPolicy& policy, KeyIdMemory& seen)
+      : keys_(keys), keeper_(keys.slots, engine), policy_(policy), seen_(seen) {}
 
-  bool knows(uint64_t key_id) const { return seen_ids_.knows(key_id); }
   /// The chain becomes current at once, or with `wait_for_peer` on confirm(); it replaces one that
   /// still waits. Where it has the current chain's parity (the peer lost its state), sending pauses
   /// for one quiescence. False when the key ID was seen before; nothing changes then.
@@ -138,17 +137,18 @@ class SendRing {
   unsigned active_ = 0;
   bool waiting_ = false;                  ///< the next one waits for its peer
   std::optional<uint64_t> first_use_ns_;  ///< of the current key
-  KeyIdMemory seen_ids_;
+  KeyIdMemory& seen_;
 };
 
-/// Both directions of a link or session; the tables that workers read belong to the caller and
-/// outlive it.
+/// Both directions of a link or session; the tables that workers read and the memory of key IDs
+/// belong to the caller and outlive it.
 struct KeyRing {
   ReceiveRing receive;
   SendRing send;
 
-  KeyRing(ReceiveKeys& receive_keys, SendKeys& send_keys, const AeadEngine& engine, const KeyPolicy& policy)
-      : receive(receive_keys, engine, policy), send(send_keys, engine, policy) {}
+  KeyRing(ReceiveKeys& receive_keys, SendKeys& send_keys, const AeadEngine& engine, const KeyPolicy& policy,
+          KeyIdMemories& seen)
+      : receive(receive_keys, engine, policy, seen.receive), send(send_keys, engine, policy, seen.send) {}
 
   void tick(Round round, const SendUse& use);
   void clear(uint64_t now_ns);

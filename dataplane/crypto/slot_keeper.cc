@@ -12,15 +12,6 @@ std::atomic<uint64_t> last_generation = 0;
 
 }  // namespace
 
-bool KeyIdMemory::knows(uint64_t key_id) const noexcept {
-  const auto end = ids_.begin() + static_cast<ptrdiff_t>(std::min(count_, ids_.size()));
-  return std::find(ids_.begin(), end, key_id) != end;
-}
-
-void KeyIdMemory::remember(uint64_t key_id) noexcept {
-  ids_[count_++ % ids_.size()] = key_id;
-}
-
 void Lineage::start(uint64_t id, unsigned its_parity, std::span<const uint8_t, kChainSecretBytes> secret,
                     uint64_t now_ns) noexcept {
   chain.start(secret);

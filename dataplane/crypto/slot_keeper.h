@@ -15,17 +15,6 @@
 
 namespace sky::dataplane {
 
-/// The last key IDs of one direction: a chain is installed once in its life.
-class KeyIdMemory {
- public:
-  bool knows(uint64_t key_id) const noexcept;
-  void remember(uint64_t key_id) noexcept;
-
- private:
-  std::array<uint64_t, 64> ids_{};
-  size_t count_ = 0;
-};
-
 /// One chain. Epochs 0 to `derived - 1` were derived so far; of these `step` and `step + 1` stand
 /// in slots.
 struct Lineage {

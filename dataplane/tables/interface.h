@@ -39,7 +39,7 @@ class TableView {
   virtual bool has_link(LinkIndex link) const = 0;
   virtual bool has_session(SessionIndex session) const = 0;
   virtual bool has_group(GroupIndex group) const = 0;
-  /// That owner's direction has had a chain of this key ID.
+  /// Some owner's same direction has had a chain of this key ID.
   virtual bool key_seen(const KeyChainMessage& chain) const = 0;
   /// The rule under exactly this ID, or null.
   virtual const Rule* rule(RouteId route) const = 0;

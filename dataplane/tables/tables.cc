@@ -57,9 +57,7 @@ KeyRing* Tables::ring_of(KeyOwner owner, uint32_t index) const {
 }
 
 bool Tables::key_seen(const KeyChainMessage& chain) const {
-  const KeyRing* ring = ring_of(chain.owner, chain.index);
-  if (ring == nullptr) return false;
-  return chain.direction == Direction::send ? ring->send.knows(chain.key_id) : ring->receive.knows(chain.key_id);
+  return (chain.direction == Direction::send ? seen_keys_.send : seen_keys_.receive).knows(chain.key_id);
 }
 
 void Tables::put_key_chain(const KeyChainMessage& message) {
@@ -119,7 +117,7 @@ void Tables::put_link(const LinkMessage& message) {
     link = new Link(config_.workers);
     link->index = message.link;
     link->stats = &stats.link(message.link);
-    link->ring = std::make_unique<KeyRing>(link->receive, link->send, key_engine_, config_.link_keys);
+    link->ring = std::make_unique<KeyRing>(link->receive, link->send, key_engine_, config_.link_keys, seen_keys_);
   }
   auto* config = new LinkConfig{
       .put = message,
@@ -153,7 +151,8 @@ void Tables::put_session(const SessionMessage& message) {
   if (fresh) {
     session = new Session;
     session->index = message.session;
-    session->ring = std::make_unique<KeyRing>(session->receive, session->send, key_engine_, config_.session_keys);
+    session->ring =
+        std::make_unique<KeyRing>(session->receive, session->send, key_engine_, config_.session_keys, seen_keys_);
   }
   if (const SessionMessage* old = session->put.exchange(new SessionMessage(message), std::memory_order_acq_rel)) {
     quiescence_.retire([old] { delete old; });

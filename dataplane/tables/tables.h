@@ -118,6 +118,7 @@ class Tables final : public TableView, public Applier, public Dumper {
   TablesConfig config_;
   Quiescence& quiescence_;
   const AeadEngine& key_engine_;
+  KeyIdMemories seen_keys_;
   Round round_{};
   bool timed_stale_ = false;
 

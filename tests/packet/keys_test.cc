@@ -295,6 +295,25 @@ TEST_F(Keys, AChainIsInstalledOnceInItsLife) {
   EXPECT_EQ(kTaken, arrives(0)) << "nothing was changed";
 }
 
+TEST_F(Keys, AChainOutlivesTheLinkItWasInstalledFor) {
+  LinkPeer fresh = left;
+  fresh.link = 40;
+  const std::vector<InstallMessage> installs = link_installs(left, 0);
+  auto chain = installs[1].as<KeyChainMessage>();
+  node.install({message(link_put(fresh, 0))});
+  chain.index = fresh.link;
+  EXPECT_FALSE(node.try_install({message(chain)})) << "another index";
+
+  node.install({message(delete_of(Verb::delete_rule, kRoute)), message(delete_of(Verb::delete_link, left.link))});
+  for (int turns = 0; turns < 3; ++turns) node.turn();
+  const auto again = node.try_install(installs);
+  ASSERT_FALSE(again) << "the same link anew";
+  EXPECT_EQ(InstallError::key_seen_before, again.error().error);
+  chain.key_id = 77;
+  EXPECT_FALSE(node.try_install({message(chain), message(delete_of(Verb::delete_rule, 0x999))}));
+  EXPECT_TRUE(node.try_install({message(chain)})) << "what was refused with its batch was not installed";
+}
+
 // --- sessions
 
 TEST_F(Keys, SessionsStepAndFollowToo) {

@@ -48,7 +48,7 @@ inline SessionMessage session_put(const SessionPeer& peer, uint32_t domain) {
 }
 
 inline std::vector<InstallMessage> session_installs(const SessionPeer& peer, uint32_t domain) {
-  const uint64_t key_id = 2'000 + peer.session;
+  const uint64_t key_id = (uint64_t{1} << 32) + peer.session;  // no link's
   return {
       message(session_put(peer, domain)),
       message(chain_put(KeyOwner::session, peer.session, Direction::receive, peer.parity, key_id, peer.towards_secret)),

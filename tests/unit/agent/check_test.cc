@@ -53,7 +53,8 @@ class Random {
       case 4:
       case 5:
         return InstallMessage::of(good_chain(below(2) ? KeyOwner::link : KeyOwner::session,
-                                             below(2) ? Direction::send : Direction::receive, below(4), below(40) + 1));
+                                             below(2) ? Direction::send : Direction::receive, below(4),
+                                             below(400) + 1));
       case 6: {
         auto put = good_forward(route(), link(), link());
         if (below(2)) put.rule.alternate_link = LinkIndex{link()};

@@ -24,8 +24,7 @@ std::string name_of(const InstallMessage& message) {
       return fmt::format("session {}", to_underlying(message.as<SessionMessage>().session));
     case Verb::put_key_chain: {
       const auto chain = message.as<KeyChainMessage>();
-      return fmt::format("chain {} {} {} {}", to_underlying(chain.owner), to_underlying(chain.direction), chain.index,
-                         chain.key_id);
+      return fmt::format("chain {} {}", to_underlying(chain.direction), chain.key_id);
     }
     case Verb::put_rule:
       return fmt::format("rule {}", to_underlying(message.as<RuleMessage>().rule.route_id));

@@ -18,13 +18,13 @@
 namespace sky::dataplane::test {
 
 using DestinationKey = std::tuple<Family, uint8_t, Ipv6Address>;
-using ChainKey = std::tuple<KeyOwner, Direction, uint32_t, uint64_t>;
+using ChainKey = std::pair<Direction, uint64_t>;
 
 inline DestinationKey key_of(const DestinationMessage& put) {
   return {put.family, put.length, put.prefix};
 }
 inline ChainKey key_of(const KeyChainMessage& chain) {
-  return {chain.owner, chain.direction, chain.index, chain.key_id};
+  return {chain.direction, chain.key_id};
 }
 
 /// What stands.

@@ -53,7 +53,8 @@ TEST(KeyGrace, NoWorkerEverSeesAKeyBeingWritten) {
   PatternEngine engine;
   const KeyPolicy policy = KeyPolicy::of_age(2, 1);  // ns: each round is past every deadline
   Shared shared;
-  KeyRing ring(shared.receive, shared.send, engine, policy);
+  KeyIdMemories seen;
+  KeyRing ring(shared.receive, shared.send, engine, policy, seen);
   uint64_t faults = 0;
   std::thread worker([&] { faults = work(shared); });
 

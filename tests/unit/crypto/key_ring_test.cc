@@ -52,6 +52,7 @@ class Ring : public testing::Test {
  protected:
   PatternEngine engine_;
   KeyPolicy policy_ = KeyPolicy::of_age(120 * kSecond, 1);
+  KeyIdMemories seen_;
   uint64_t now_ns_ = kSecond;
   bool workers_stuck_ = false;
   uint64_t quiesced_ns_ = 0;
@@ -66,7 +67,7 @@ class Ring : public testing::Test {
 class Receive : public Ring {
  protected:
   ReceiveKeys keys_;
-  ReceiveRing ring_{keys_, engine_, policy_};
+  ReceiveRing ring_{keys_, engine_, policy_, seen_.receive};
 
   [[nodiscard]] bool put(uint64_t id, unsigned parity, uint8_t seed) {
     return ring_.put_chain(id, parity, secret_of(seed), round());
@@ -93,17 +94,26 @@ TEST_F(Receive, AChainIsReadyAtOnceWithTwoEpochs) {
 
 TEST_F(Receive, AKeyIdSeenBeforeIsRefusedAndChangesNothing) {
   ASSERT_TRUE(put(7, 0, 0x11));
-  EXPECT_TRUE(ring_.knows(7));
+  EXPECT_TRUE(seen_.receive.knows(7));
   EXPECT_FALSE(put(7, 0, 0x22));
   EXPECT_FALSE(put(7, 1, 0x22));
   expect_holds(slot(0, 0), secret_of(0x11), 0, 0);
   EXPECT_EQ(nullptr, keys_.for_link(0x80));
 }
 
-TEST_F(Receive, RemembersTheLast64KeyIds) {
-  for (uint64_t id = 0; id < 65; ++id) ASSERT_TRUE(put(id, id % 2, 1));
-  EXPECT_FALSE(ring_.knows(0));
-  for (uint64_t id = 1; id < 65; ++id) EXPECT_TRUE(ring_.knows(id)) << id;
+TEST_F(Receive, AnotherRingsKeyIdsAreRefusedToo) {
+  ASSERT_TRUE(put(7, 0, 0x11));
+  ReceiveKeys keys;
+  ReceiveRing other(keys, engine_, policy_, seen_.receive);
+  EXPECT_FALSE(other.put_chain(7, 0, secret_of(0x11), round()));
+}
+
+TEST(KeyIds, TheNewestAreRemembered) {
+  KeyIdMemory memory;
+  for (uint64_t id = 0; id < KeyIdMemory::kMost + 1; ++id) memory.remember(id);
+  memory.remember(KeyIdMemory::kMost);
+  EXPECT_FALSE(memory.knows(0));
+  for (uint64_t id = 1; id < KeyIdMemory::kMost + 1; ++id) ASSERT_TRUE(memory.knows(id)) << id;
 }
 
 TEST_F(Receive, NothingMovesUntilTheNextEpochIsSeen) {
@@ -226,7 +236,7 @@ TEST_F(Receive, ClearLeavesNothingBehind) {
 class Send : public Ring {
  protected:
   SendKeys keys_;
-  SendRing ring_{keys_, engine_, policy_};
+  SendRing ring_{keys_, engine_, policy_, seen_.send};
   SendUse use_{.frames = 1, .bytes = 100};
 
   [[nodiscard]] bool put(uint64_t id, unsigned parity, uint8_t seed, bool wait = false) {
@@ -327,7 +337,7 @@ TEST_F(Send, StepsOnBytesAndOnFramesButNotFasterThanReceiversFollow) {
 TEST_F(Send, BytesAreSharedOutOverLanes) {
   const KeyPolicy policy = KeyPolicy::of_age(120 * kSecond, 4);
   EXPECT_EQ(2 * policy.step_bytes / 4, policy.seal_limits(kLinkCounters).bytes);
-  SendRing ring(keys_, engine_, policy);
+  SendRing ring(keys_, engine_, policy, seen_.send);
   ASSERT_TRUE(ring.put_chain(1, 0, secret_of(1), false, round()));
   const SendUse use{.frames = 1, .bytes = policy.step_bytes / 4};
   ring.tick(round(), use);
@@ -459,7 +469,7 @@ TEST_F(Send, UseIsThatOfTheBusiestLane) {
 TEST_F(Ring, ARespondersSendChainFollowsItsReceiveChain) {
   ReceiveKeys receive_keys;
   SendKeys send_keys;
-  KeyRing ring(receive_keys, send_keys, engine_, policy_);
+  KeyRing ring(receive_keys, send_keys, engine_, policy_, seen_);
   ASSERT_TRUE(ring.receive.put_chain(7, 0, secret_of(1), round()));
   ASSERT_TRUE(ring.send.put_chain(7, 1, secret_of(2), true, round()));
   for (int i = 0; i < 10; ++i) ring.tick(round(), {});

@@ -50,7 +50,8 @@ struct Node {
   KeyPolicy policy = KeyPolicy::of_age(kAge, kLanes);
   ReceiveKeys receive_keys;
   SendKeys send_keys;
-  KeyRing ring{receive_keys, send_keys, *engine, policy};
+  KeyIdMemories seen;
+  KeyRing ring{receive_keys, send_keys, *engine, policy, seen};
   std::array<SealCounter, kLanes> counters;
   std::array<StreamWindows<>, kLanes> windows;
   uint64_t quiesced_ns = 0;  ///< the worker's last quiescent state was right after this round

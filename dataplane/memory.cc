@@ -16,8 +16,10 @@ constexpr uint64_t kEalBytes = 12 << 20;  ///< the EAL's own, and what its alloc
 constexpr uint64_t kAllocatorBytes = 64;  ///< malloc's header, a node of an index
 
 MemoryPart session_part(const SizesConfig& sizes) {
-  const uint64_t each = sizeof(Session) + sizeof(KeyRing) + sizeof(SessionMessage) + sizeof(StreamPage) +
-                        sizeof(StreamWindows<>) + 5 * kAllocatorBytes;
+  // A window for each member's circuit; the streams lie in two halves, one given out by each end.
+  const uint64_t streams =
+      2 * (sizeof(StreamPage) + kAllocatorBytes) + kMaxMembers * (sizeof(StreamWindows<>) + kAllocatorBytes);
+  const uint64_t each = sizeof(Session) + sizeof(KeyRing) + sizeof(SessionMessage) + streams + 3 * kAllocatorBytes;
   return {"sessions", 0, sizes.sessions * each};
 }
 

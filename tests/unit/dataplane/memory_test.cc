@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "dataplane/tables/sessions.h"
+
 namespace sky::dataplane {
 namespace {
 
@@ -25,6 +27,14 @@ TEST(Memory, CountsWhatTheTablesHoldWhenFull) {
   const uint64_t before = memory_need(config).heap_bytes();
   config.dataplane.sizes.rules *= 2;
   EXPECT_EQ(memory_need(config).heap_bytes() - before, uint64_t{1 << 20} * (32 + 24)) << "a rule and its owner";
+}
+
+TEST(Memory, CountsTheStreamsOfAllCircuitsOfASession) {
+  RouterConfig config = config_with(1);
+  const uint64_t before = memory_need(config).heap_bytes();
+  ++config.dataplane.sizes.sessions;
+  const uint64_t streams = kMaxMembers * sizeof(StreamWindows<>) + 2 * sizeof(StreamPage);
+  EXPECT_GE(memory_need(config).heap_bytes() - before, sizeof(Session) + streams);
 }
 
 TEST(Memory, RefusesWhatDoesNotFit) {

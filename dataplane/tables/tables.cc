@@ -104,6 +104,7 @@ void Tables::tick_session(Session& session, std::vector<InstallMessage>& events)
   for (const unsigned stream : session.send_streams)
     use.add(*session.seal_counter(stream), session.ring->send.generation());
   session.ring->tick(round_, use);
+  sweep_streams(session);
   confirm(*session.ring, KeyOwner::session, to_underlying(session.index), events);
 }
 
@@ -176,6 +177,52 @@ StreamPage& Tables::page_of(Session& session, unsigned stream) {
   return *page.load(std::memory_order_relaxed);
 }
 
+void Tables::claim_streams(const Rule& rule) {
+  if (rule.action != RuleAction::consume) return;
+  Session& session = *sessions.find(to_underlying(rule.session));
+  for (unsigned stream = rule.stream; stream < unsigned{rule.stream} + rule.streams; ++stream) {
+    StreamPage& page = page_of(session, stream);
+    ++page.uses[stream % kStreamsPerPage].rules;
+    auto& windows = page.receive[stream % kStreamsPerPage];
+    if (windows.load(std::memory_order_relaxed) == nullptr)
+      windows.store(new StreamWindows<>, std::memory_order_release);
+  }
+}
+
+void Tables::release_streams(const Rule& rule) {
+  if (rule.action != RuleAction::consume) return;
+  Session& session = *sessions.find(to_underlying(rule.session));
+  for (unsigned stream = rule.stream; stream < unsigned{rule.stream} + rule.streams; ++stream) {
+    StreamUse& use = page_of(session, stream).uses[stream % kStreamsPerPage];
+    if (--use.rules != 0) continue;
+    session.released.push_back(
+        {.stream = static_cast<uint16_t>(stream), .release = ++use.releases, .at_ns = round_.now_ns});
+  }
+}
+
+/// Windows go when every key is wiped under which a frame may have come while their rules stood.
+void Tables::sweep_streams(Session& session) {
+  if (session.released.empty() && session.idle.empty()) return;
+  uint64_t oldest_key = UINT64_MAX;
+  uint64_t newest_key = 0;
+  for (const KeySlot& slot : session.receive.slots) {
+    if (slot.generation == 0) continue;
+    oldest_key = std::min(oldest_key, slot.generation);
+    newest_key = std::max(newest_key, slot.generation);
+  }
+  for (auto& from = session.released; !from.empty() && from.front().at_ns <= round_.quiesced_ns; from.pop_front()) {
+    from.front().newest_key = newest_key;
+    session.idle.push_back(from.front());
+  }
+  for (auto& from = session.idle; !from.empty() && from.front().newest_key < oldest_key; from.pop_front()) {
+    const unsigned stream = from.front().stream;
+    StreamPage& page = page_of(session, stream);
+    const StreamUse& use = page.uses[stream % kStreamsPerPage];
+    if (use.rules != 0 || use.releases != from.front().release) continue;
+    retire(page.receive[stream % kStreamsPerPage].exchange(nullptr, std::memory_order_acq_rel));
+  }
+}
+
 // --- rules
 
 const Rule* Tables::rule(RouteId route) const {
@@ -189,22 +236,17 @@ bool Tables::slot_free(RouteId route) const {
 }
 
 void Tables::put_rule(const RuleMessage& message) {
-  const Rule& rule = message.rule;
-  if (rule.action == RuleAction::consume) {
-    Session& session = *sessions.find(to_underlying(rule.session));
-    for (unsigned stream = rule.stream; stream < unsigned{rule.stream} + rule.streams; ++stream) {
-      auto& windows = page_of(session, stream).receive[stream % kStreamsPerPage];
-      if (windows.load(std::memory_order_relaxed) == nullptr)
-        windows.store(new StreamWindows<>, std::memory_order_release);
-    }
-  }
-  const bool fresh = this->rule(rule.route_id) == nullptr;
+  const Rule* standing = rule(message.rule.route_id);
+  if (standing == nullptr) stats.header().rules.add(1);
+  const Rule old = standing == nullptr ? Rule{} : *standing;
+  claim_streams(message.rule);  // before the old one lets go of them
+  release_streams(old);
   rules.put(message);
-  if (fresh) stats.header().rules.add(1);
 }
 
 void Tables::delete_rule(RouteId route) {
   const uint32_t index = rules.index_of(route);
+  release_streams(rules.at(index));
   rules.erase(route);
   resting_.insert(index);
   quiescence_.retire([this, index] { resting_.erase(index); });

@@ -103,6 +103,9 @@ class Tables final : public TableView, public Applier, public Dumper {
  private:
   KeyRing* ring_of(KeyOwner owner, uint32_t index) const;
   StreamPage& page_of(Session& session, unsigned stream);
+  void claim_streams(const Rule& rule);
+  void release_streams(const Rule& rule);
+  void sweep_streams(Session& session);
   /// The member is no longer the one that its consume rule ends at.
   void forget_consume(const MemberMessage& member);
   void replace_view(Group& group, std::unique_ptr<GroupView> view);

@@ -357,6 +357,39 @@ TEST_F(Keys, SessionsStepAndFollowToo) {
   EXPECT_NEAR(4, steps, 1);
 }
 
+TEST_F(Keys, AStreamsWindowGoesWithItsLastRuleAndTheKeysItGuarded) {
+  const auto window = [&] { return node.tables->sessions.find(far.session)->windows(5); };
+  const auto put = [&](uint32_t route) { node.install({message(consume_put(route, left.link, far.session, 5))}); };
+  const auto erase = [&](uint32_t route) { node.install({message(delete_of(Verb::delete_rule, route))}); };
+  uint64_t key_id = 70;
+  const auto renew = [&] {
+    node.install({message(
+        chain_put(KeyOwner::session, far.session, Direction::receive, far.parity, ++key_id, far.towards_secret))});
+    for (int turns = 0; turns < 5; ++turns) node.turn();
+  };
+  put(0x901);
+  put(0x902);
+  const auto* first = window();
+  ASSERT_NE(nullptr, first);
+  erase(0x901);
+  renew();
+  EXPECT_EQ(first, window()) << "a rule still names it";
+  erase(0x902);
+  for (int turns = 0; turns < 5; ++turns) node.turn();
+  EXPECT_EQ(first, window()) << "under the key that stands old frames would come in again";
+  put(0x903);
+  erase(0x903);
+  put(0x903);
+  renew();
+  EXPECT_EQ(first, window()) << "named again";
+  put(0x903);
+  erase(0x903);
+  for (int turns = 0; turns < 5; ++turns) node.turn();
+  EXPECT_EQ(first, window()) << "the key that was put while it was named";
+  renew();
+  EXPECT_EQ(nullptr, window());
+}
+
 TEST_F(Keys, ASessionsStreamStopsHardToo) {
   SessionPeer mute{6, 66};  // never heard: no step
   node.install(session_installs(mute, kDomain));

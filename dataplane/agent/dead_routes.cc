@@ -39,7 +39,7 @@ bool DeadRoutes::received(const ControlPacket& packet) {
     Be32 route;
     std::memcpy(&route, &packet.payload[i * sizeof(Be32)], sizeof(route));
     Drop why;
-    if (Rule rule; rules_.find(RouteId{route.get()}, packet.link, rule, why)) died(rule);
+    if (const Rule* rule = rules_.find(RouteId{route.get()}, packet.link, why).rule) died(*rule);
   }
   return true;
 }

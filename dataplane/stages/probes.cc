@@ -75,7 +75,7 @@ void lose_probe(Context& context, Group& group, unsigned slot, unsigned most) no
 
 }  // namespace
 
-void answer_ping(Context& context, const Rule& rule, Slot& slot) noexcept {
+void answer_ping(Context& context, const FoundRule& found, Slot& slot) noexcept {
   PacketHeader& packet = packet_header(slot.data);
   if (packet.size.get() != sizeof(ProbePayload)) return drop(slot, Drop::bad_control);
   Link* back = slot.link;
@@ -84,14 +84,14 @@ void answer_ping(Context& context, const Rule& rule, Slot& slot) noexcept {
   context.count(Counter::delivered_local);
   context.count(Counter::injected_probe);
   packet.type = static_cast<uint8_t>(PacketType::pong);
-  packet.route_id = Be32(to_underlying(rule.twin));
+  packet.route_id = Be32(to_underlying(back_of(*found.rule).twin));
   slot.link = back;
   slot.hop_limit = 64;
-  slot.queue_class = rule.queue_class;
+  slot.queue_class = found.head.queue_class;
   slot.verdict = Verdict::next;
 }
 
-void take_pong(Context& context, const Rule& rule, Slot& slot) noexcept {
+void take_pong(Context& context, RouteId consume, Slot& slot) noexcept {
   ProbePayload payload;
   if (packet_header(slot.data).size.get() != sizeof(payload)) return drop(slot, Drop::bad_control);
   std::memcpy(&payload, packet_payload(slot.data), sizeof(payload));
@@ -102,7 +102,7 @@ void take_pong(Context& context, const Rule& rule, Slot& slot) noexcept {
   const unsigned member = payload.asker.get() % kMaxMembers;
   if (group == nullptr) return drop(slot, Drop::bad_control);
   const GroupView& view = *group->view.load(std::memory_order_acquire);
-  if (!view.has(member) || view.members[member].put.consume != rule.route_id || payload.sent_ns.get() > context.now_ns)
+  if (!view.has(member) || view.members[member].put.consume != consume || payload.sent_ns.get() > context.now_ns)
     return drop(slot, Drop::bad_control);
   MemberLife& life = group->lives[member];
   life.lost = 0;

@@ -11,41 +11,42 @@ namespace {
 /// The link to leave by: the next hop, or its alternate while that is down.
 bool choose_next(Context& context, const Rule& rule, Slot& slot, RouteId& route_id) noexcept {
   const auto& links = context.tables.links;
-  Link* next = links.find(to_underlying(rule.next_link));
-  route_id = rule.next_route;
+  const RuleNext hop = next_of(rule);
+  Link* next = links.find(to_underlying(hop.link));
+  route_id = hop.route;
   if (next == nullptr || !next->usable()) {
-    next = links.find(to_underlying(rule.alternate_link));
-    route_id = rule.alternate_route;
+    next = links.find(to_underlying(hop.alternate_link));
+    route_id = back_of(rule).alternate_route;
   }
   if (next == nullptr || !next->usable()) return false;
   slot.link = next;
   return true;
 }
 
-void forward(Context& context, const Rule& rule, Slot& slot) noexcept {
+void forward(Context& context, const FoundRule& found, Slot& slot) noexcept {
   const LinkHeader& header = link_header(slot.data);
   if (header.hop_limit <= 1) return drop(slot, Drop::hop_limit);
-  if (class_of(header.class_ecn) != class_of(rule.queue_class)) return drop(slot, Drop::wrong_class);
+  if (class_of(header.class_ecn) != class_of(found.head.queue_class)) return drop(slot, Drop::wrong_class);
   RouteId next_route;
-  if (!choose_next(context, rule, slot, next_route)) return drop(slot, Drop::link_down);
+  if (!choose_next(context, *found.rule, slot, next_route)) return drop(slot, Drop::link_down);
   packet_header(slot.data).route_id = Be32(to_underlying(next_route));
   slot.hop_limit = static_cast<uint8_t>(header.hop_limit - 1);
-  slot.queue_class = rule.queue_class;
+  slot.queue_class = found.head.queue_class;
   slot.verdict = Verdict::next;
   context.worked = true;
 }
 
-void consume(Context& context, const Rule& rule, Slot& slot) noexcept {
-  slot.end = {rule.session, rule.stream, rule.streams};
+void consume(Context& context, const FoundRule& found, Slot& slot) noexcept {
+  slot.end = end_of(*found.rule);
   switch (static_cast<PacketType>(packet_header(slot.data).type)) {
     case PacketType::datagram:
       slot.verdict = Verdict::egress;
       context.worked = true;
       return;
     case PacketType::ping:
-      return answer_ping(context, rule, slot);
+      return answer_ping(context, found, slot);
     case PacketType::pong:
-      return take_pong(context, rule, slot);
+      return take_pong(context, found.head.route_id, slot);
     case PacketType::handshake:
       return punt_packet(context, SlotKind::route_packet, slot);
     case PacketType::keep_alive:
@@ -72,12 +73,12 @@ void route(Context& context, Batch& batch) noexcept {
       control(context, slot);
       continue;
     }
-    Rule rule;
-    if (!context.tables.rules.find(id, slot.link->index, rule, slot.drop)) continue;  // a drop, and find said why
-    if (rule.action == RuleAction::forward) {
-      forward(context, rule, slot);
+    const FoundRule found = context.tables.rules.find(id, slot.link->index, slot.drop);
+    if (found.rule == nullptr) continue;  // a drop, and find said why
+    if (found.head.action == RuleAction::forward) {
+      forward(context, found, slot);
     } else {
-      consume(context, rule, slot);
+      consume(context, found, slot);
     }
   }
 }

@@ -7,8 +7,10 @@
 #include <sys/mman.h>
 
 #include <array>
+#include <cstddef>
 #include <new>
 
+#include "dataplane/batch.h"
 #include "dataplane/protocol/counters.h"
 #include "dataplane/protocol/install.h"
 
@@ -41,28 +43,61 @@ class ZeroedArray {
   T* items_;
 };
 
+using RuleWords = std::array<uint64_t, sizeof(Rule) / sizeof(uint64_t)>;
+
+// A rule may be put anew or deleted while a worker looks at it, so a worker reads it by words: each is one that stood.
+// What belongs together lies in one, but for an alternate, whose link and route ID a put changes one after the other.
+struct RuleHead {
+  RouteId route_id;
+  LinkIndex in_link;
+  RuleAction action;
+  uint8_t queue_class;
+};
+struct RuleNext {
+  LinkIndex link, alternate_link;
+  RouteId route;
+};
+struct RuleBack {
+  RouteId alternate_route, twin;
+};
+
+template <typename Word>
+Word load(const Rule& rule, unsigned word, int order = __ATOMIC_RELAXED) noexcept {
+  static_assert(sizeof(Word) == sizeof(uint64_t));
+  return __builtin_bit_cast(Word, __atomic_load_n(reinterpret_cast<const uint64_t*>(&rule) + word, order));
+}
+inline RuleNext next_of(const Rule& rule) noexcept {
+  return load<RuleNext>(rule, offsetof(Rule, next_link) / sizeof(uint64_t));
+}
+inline RuleBack back_of(const Rule& rule) noexcept {
+  return load<RuleBack>(rule, offsetof(Rule, alternate_route) / sizeof(uint64_t));
+}
+inline End end_of(const Rule& rule) noexcept {
+  return load<End>(rule, offsetof(Rule, session) / sizeof(uint64_t));
+}
+
+struct FoundRule {
+  const Rule* rule = nullptr;
+  RuleHead head{};
+};
+
 class RouteTable {
  public:
   explicit RouteTable(uint32_t capacity) : mask_(capacity - 1), rules_(capacity), owners_(capacity) {}
 
-  /// Worker: copies out the rule for a route ID that came by a link; false, and why, where there is none. A rule may be
-  /// put anew or deleted meanwhile: the copy is one that stood, but for an alternate that changes with it, whose link
-  /// and route ID lie in two words.
-  bool find(RouteId route, LinkIndex link, Rule& out, Drop& why) const noexcept {
+  /// Worker: the rule for a route ID that came by a link; nullptr, and why, where there is none.
+  FoundRule find(RouteId route, LinkIndex link, Drop& why) const noexcept {
     const Rule& rule = rules_[index_of(route)];
-    const Head head = load_head(rule);
+    const RuleHead head = load<RuleHead>(rule, 0, __ATOMIC_ACQUIRE);
     if (head.action == RuleAction::none || head.route_id != route) {
       why = Drop::unknown_route;
-      return false;
+      return {};
     }
     if (head.in_link != link) {
       why = Drop::wrong_link;
-      return false;
+      return {};
     }
-    std::array<uint64_t, kWords> words{__builtin_bit_cast(uint64_t, head)};
-    for (size_t i = 1; i < kWords; ++i) words[i] = __atomic_load_n(words_of(rule) + i, __ATOMIC_RELAXED);
-    out = __builtin_bit_cast(Rule, words);
-    return true;
+    return {&rule, head};
   }
   void prefetch(RouteId route) const noexcept { __builtin_prefetch(&rules_[index_of(route)]); }
 
@@ -76,25 +111,6 @@ class RouteTable {
   void erase(RouteId route) noexcept;
 
  private:
-  struct Head {
-    RouteId route_id;
-    LinkIndex in_link;
-    RuleAction action;
-    uint8_t queue_class;
-  };
-  static_assert(sizeof(Head) == 8);
-
-  static constexpr size_t kWords = sizeof(Rule) / sizeof(uint64_t);
-
-  static const uint64_t* words_of(const Rule& rule) noexcept { return reinterpret_cast<const uint64_t*>(&rule); }
-  static uint64_t* words_of(Rule& rule) noexcept { return reinterpret_cast<uint64_t*>(&rule); }
-  static Head load_head(const Rule& rule) noexcept {
-    return __builtin_bit_cast(Head, __atomic_load_n(words_of(rule), __ATOMIC_ACQUIRE));
-  }
-  static void store_head(Rule& rule, uint64_t head) noexcept {
-    __atomic_store_n(words_of(rule), head, __ATOMIC_RELEASE);
-  }
-
   uint32_t mask_;
   ZeroedArray<Rule> rules_;
   ZeroedArray<RuleOwner> owners_;
@@ -103,13 +119,14 @@ class RouteTable {
 inline void RouteTable::put(const RuleMessage& message) noexcept {
   const uint32_t index = index_of(message.rule.route_id);
   owners_[index] = {message.circuit, message.cookie};
-  const auto words = __builtin_bit_cast(std::array<uint64_t, kWords>, message.rule);
-  for (size_t i = 1; i < kWords; ++i) __atomic_store_n(words_of(rules_[index]) + i, words[i], __ATOMIC_RELAXED);
-  store_head(rules_[index], words[0]);
+  const auto words = __builtin_bit_cast(RuleWords, message.rule);
+  auto* standing = reinterpret_cast<uint64_t*>(&rules_[index]);
+  for (size_t i = 1; i < words.size(); ++i) __atomic_store_n(standing + i, words[i], __ATOMIC_RELAXED);
+  __atomic_store_n(standing, words[0], __ATOMIC_RELEASE);
 }
 
 inline void RouteTable::erase(RouteId route) noexcept {
-  store_head(rules_[index_of(route)], 0);
+  __atomic_store_n(reinterpret_cast<uint64_t*>(&rules_[index_of(route)]), 0, __ATOMIC_RELEASE);
 }
 
 }  // namespace sky::dataplane

@@ -56,10 +56,13 @@ Attachment::~Attachment() {
 Result<> Attachment::turn() {
   // Before looking, so that whatever comes after the look rings again.
   if (!clear_doorbell(doorbell())) return fail("the dataplane closed its doorbell");
+  // A packet comes after the event of the chain that it came under: packets of after this look wait for the next one,
+  // since the events that go before them may come after ours.
+  const uint32_t packets = up_.available();
   if (auto taken = take_acks(); !taken) return taken;
   if (attached()) {
     if (auto taken = take_events(); !taken) return taken;
-    if (auto taken = take_packets(); !taken) return taken;
+    if (auto taken = take_packets(packets); !taken) return taken;
   }
   feed();
   return judge();
@@ -149,9 +152,9 @@ Result<> Attachment::take_events() {
   return {};
 }
 
-Result<> Attachment::take_packets() {
+Result<> Attachment::take_packets(uint32_t count) {
   PacketIn in;
-  for (uint32_t left = kPacketSlots; left > 0 && up_.pop(in.packet); --left) {
+  for (uint32_t left = count; left > 0 && up_.pop(in.packet); --left) {
     if (in.packet.length > in.packet.payload.size()) {
       return fail("control packet: found a length of {}, wanted at most {}", in.packet.length,
                   in.packet.payload.size());

@@ -60,7 +60,7 @@ class Attachment {
   Result<> take_row(const InstallMessage& row);
   Result<> take_dump_end(const DumpEndMessage& end);
   Result<> take_events();
-  Result<> take_packets();
+  Result<> take_packets(uint32_t count);
   void ask_for(Table table, uint32_t from);
   void finish_dump();
   void feed();

@@ -45,7 +45,7 @@ void Agent::turn(uint64_t now_ns) {
   if (change == Endpoint::Change::attached) attached();
   if (change == Endpoint::Change::detached) detached();
   take_events();
-  lift_packets();
+  take_packets();
   if (Attachment* owner = endpoint_.owner()) {
     lower_packets();
     take_installs();
@@ -242,19 +242,14 @@ void Agent::report(std::vector<InstallMessage>& events) {
   for (const InstallMessage& event : events) tell(event);
   events.clear();
   if (!late_events_.empty()) wake_within(kRetryNs);
+  lift_packets();
   ring_doorbells();
 }
 
 // --- control packets
 
-void Agent::lift_packets() {
+void Agent::take_packets() {
   Attachment* owner = endpoint_.owner();
-  const auto lift = [&](const ControlPacket& packet) {
-    if (owner == nullptr || !owner->packets_up.push(packet)) return false;
-    pushed_up_ = true;
-    return true;
-  };
-  while (!lifted_.empty() && lift(lifted_.front())) lifted_.pop_front();
   ControlPacket packet;
   for (WorkerChannel* channel : channels_) {
     // A neighbour fills a ring as fast as it is emptied: what comes meanwhile waits for the next turn.
@@ -262,14 +257,24 @@ void Agent::lift_packets() {
     for (; left > 0 && channel->up.consumer.pop(packet); --left) {
       if (is_dead_routes(packet)) {
         hooks_.dead_routes(packet);
-      } else if (owner != nullptr && (!lifted_.empty() || !lift(packet))) {
-        take_punts(false);
+      } else if (owner != nullptr) {
         lifted_.push_back(packet);
+        if (lifted_.size() > owner->packets_up.free_slots()) take_punts(false);
       }
     }
     if (left == 0) wake_within(0);
   }
-  if (owner != nullptr) take_punts(lifted_.empty());
+}
+
+/// A packet that confirmed a chain may be the first that the control plane must open: it comes after the event.
+void Agent::lift_packets() {
+  Attachment* owner = endpoint_.owner();
+  if (owner == nullptr) return;
+  while (late_events_.empty() && !lifted_.empty() && owner->packets_up.push(lifted_.front())) {
+    lifted_.pop_front();
+    pushed_up_ = true;
+  }
+  take_punts(lifted_.empty());
   if (!lifted_.empty()) wake_within(kRetryNs);
 }
 

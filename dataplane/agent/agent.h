@@ -49,7 +49,8 @@ class Agent {
 
   /// Between the tables' begin_turn and end_turn.
   void turn(uint64_t now_ns);
-  /// Events of the main core's own, after the tables' end_turn; the vector is left empty.
+  /// Events of the main core's own, after the tables' end_turn; the vector is left empty. Then the packets that the
+  /// turn took from the workers: what is told of a chain comes before what came under it.
   void report(std::vector<InstallMessage>& events);
   /// Hands a packet to its link's worker, to be sealed and sent; false while that one's ring is full.
   bool lower(const ControlPacket& packet);
@@ -79,6 +80,7 @@ class Agent {
   void tell(const InstallMessage& event);
   bool push_event(const InstallMessage& event);
   void push_late_events();
+  void take_packets();
   void lift_packets();
   void take_punts(bool taken);
   void lower_packets();
@@ -105,7 +107,7 @@ class Agent {
   std::optional<Dump> dump_;
   std::optional<ControlPacket> stalled_;  ///< found its worker's ring full
   EventBacklog late_events_;              ///< found the control plane's ring full
-  std::deque<ControlPacket> lifted_;      ///< found the control plane's ring full: at most what workers had under way
+  std::deque<ControlPacket> lifted_;      ///< wait for events and room: at most what workers had under way
   uint64_t malformed_ = 0;
   bool pushed_up_ = false;
   std::vector<bool> pushed_down_;  ///< [worker]

@@ -44,7 +44,10 @@ class AgentTest : public testing::Test {
     turn();
   }
   void turn(unsigned times = 1) {
-    while (times-- > 0) agent->turn(++now_ns);
+    while (times-- > 0) {
+      agent->turn(++now_ns);
+      agent->report(own_events);
+    }
   }
 
   template <typename... Message>
@@ -81,6 +84,7 @@ class AgentTest : public testing::Test {
   std::vector<LinkStateEvent> link_states;
   std::vector<ControlPacket> lists;
   std::function<void()> on_list = [] {};
+  std::vector<InstallMessage> own_events;  ///< for the end of the next turn
   std::unique_ptr<Endpoint> endpoint;
   std::optional<Agent> agent;
   std::optional<Client> client;
@@ -378,6 +382,28 @@ TEST_F(AgentTest, MissesMakeRoomForEventsThatAreToldOnce) {
   InstallMessage event;
   while (client->events.pop(event)) states += event.verb == Verb::link_state;
   EXPECT_EQ(states, 100u);
+}
+
+TEST_F(AgentTest, AChainIsConfirmedBeforeWhatCameUnderIt) {
+  const auto confirmed = InstallMessage::of(ChainConfirmedEvent{.owner = KeyOwner::link, .index = 1, .key_id = 9});
+  ASSERT_TRUE(channel.up.producer.push(link_packet(1)));
+  agent->turn(++now_ns);
+  EXPECT_EQ(client->up.available(), 0u) << "the end of the turn may have to say something first";
+  own_events.push_back(confirmed);
+  agent->report(own_events);
+  EXPECT_EQ(client->events.available(), 1u);
+  EXPECT_EQ(client->up.available(), 1u);
+
+  own_events.assign(kEventSlots, confirmed);
+  ASSERT_TRUE(channel.up.producer.push(link_packet(1)));
+  turn();
+  EXPECT_EQ(client->up.available(), 1u) << "an event without room holds packets back";
+  InstallMessage event;
+  while (client->events.pop(event)) {
+  }
+  turn();
+  EXPECT_EQ(client->events.available(), 1u);
+  EXPECT_EQ(client->up.available(), 2u);
 }
 
 TEST_F(AgentTest, AControlPlaneThatSleepsHoldsNoEventBackAndLosesNoState) {

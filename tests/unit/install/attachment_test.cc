@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <functional>
 #include <random>
+#include <utility>
 
 #include "tests/support/fake_dataplane.h"
 
@@ -34,8 +36,10 @@ class AttachmentTest : public testing::Test {
   void attach(size_t most_rows = 1000) {
     auto handover = take();
     ASSERT_TRUE(handover) << handover.error().message;
-    attachment = std::make_unique<Attachment>(std::move(*handover), most_rows,
-                                              [this](Event&& event) { events.push_back(std::move(event)); });
+    attachment = std::make_unique<Attachment>(std::move(*handover), most_rows, [this](Event&& event) {
+      events.push_back(std::move(event));
+      std::exchange(meanwhile, [] {})();
+    });
   }
 
   /// Both sides until nothing moves; the attachment's last word.
@@ -65,6 +69,7 @@ class AttachmentTest : public testing::Test {
 
   test::FakeDataplane dataplane{socket_path()};
   std::vector<Event> events;
+  std::function<void()> meanwhile = [] {};  ///< what the dataplane does while the next event is taken
   std::unique_ptr<Attachment> attachment;
 
  private:
@@ -147,6 +152,18 @@ TEST_F(AttachmentTest, PacketsGoBothWays) {
   ASSERT_TRUE(settle());
   EXPECT_EQ(std::get<PacketIn>(events.at(0)).packet.payload[2], 42);
   EXPECT_EQ(dataplane.sent.at(0).payload[2], 42);
+}
+
+TEST_F(AttachmentTest, AnEventComesBeforeThePacketThatFollowedIt) {
+  settle_attached();
+  meanwhile = [this] {
+    dataplane.push_event(InstallMessage::of(ChainConfirmedEvent{.key_id = 9}));
+    dataplane.push_packet({});
+  };
+  dataplane.push_packet({});
+  ASSERT_TRUE(settle());
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_TRUE(std::holds_alternative<DataplaneEvent>(events[1])) << "though the first look at the events was over";
 }
 
 TEST_F(AttachmentTest, AFullPacketRingRefuses) {

@@ -1,6 +1,8 @@
 #include "dataplane/agent/values.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <span>
 
 #include "dataplane/protocol/frame.h"
@@ -53,15 +55,23 @@ InstallError check_link(const LinkMessage& link, const Capacities& capacities) {
                within(link.mtu, kLeastMtu, kLargestMtu));
 }
 
-InstallError check_key_chain(const KeyChainMessage& chain, const Capacities& capacities) {
+/// Reads the secret where it lies: what is copied would have to be wiped.
+bool has_secret(const InstallMessage& message) {
+  constexpr size_t kAt = offsetof(KeyChainMessage, secret) - offsetof(InstallMessage, body);
+  return std::ranges::any_of(std::span(message.body).subspan<kAt, sizeof(KeyChainMessage::secret)>(),
+                             [](uint8_t byte) { return byte != 0; });
+}
+
+InstallError check_key_chain(const InstallMessage& message, const Capacities& capacities) {
+  KeyChainMessage chain;
+  std::memcpy(static_cast<void*>(&chain), &message, offsetof(KeyChainMessage, secret));
   if (chain.owner != KeyOwner::link && chain.owner != KeyOwner::session) return InstallError::bad_value;
   if (chain.index >= (chain.owner == KeyOwner::link ? capacities.links : capacities.sessions)) {
     return InstallError::bad_index;
   }
   // A secret of zeros is a message that its writer never finished.
-  const bool secret = std::ranges::any_of(chain.secret, [](uint8_t byte) { return byte != 0; });
   return ok_if((chain.direction == Direction::receive || chain.direction == Direction::send) && chain.parity <= 1 &&
-               chain.wait_for_peer <= 1 && chain.key_id != 0 && secret);
+               chain.wait_for_peer <= 1 && chain.key_id != 0 && has_secret(message));
 }
 
 InstallError check_forward(const Rule& rule, const Capacities& capacities) {
@@ -120,7 +130,7 @@ InstallError check_value(const InstallMessage& message, const Capacities& capaci
     case Verb::put_link:
       return check_link(message.as<LinkMessage>(), capacities);
     case Verb::put_key_chain:
-      return check_key_chain(message.as<KeyChainMessage>(), capacities);
+      return check_key_chain(message, capacities);
     case Verb::put_session:
       return check_below(to_underlying(message.as<SessionMessage>().session), capacities.sessions);
     case Verb::put_rule:

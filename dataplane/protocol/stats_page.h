@@ -79,8 +79,8 @@ struct alignas(64) LinkStats {
   StatsWord send_epoch;
 };
 
-/// The worker's words, but for the last one. `live` and `deaths` are what probes found; what a list of dead routes said
-/// is the main core's, in `deaths_by_list` and the member_state event.
+/// The worker's words, but for the last one. `deaths` are those that probes found; those that a list of dead routes
+/// told of are counted by the main core.
 struct alignas(64) MemberStats {
   StatsWord packets;
   StatsWord bytes;

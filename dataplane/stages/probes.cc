@@ -136,6 +136,7 @@ uint64_t probe_group(Context& context, Group& group, Batch& batch) noexcept {
       life.next_probe_ns = context.now_ns + interval_ns;
     }
     if (life.untold) tell(context, group, slot);
+    group.stats[slot].live.set(life.live.load(std::memory_order_relaxed) ? 1 : 0);  // a list may have ended it
     next = std::min({next, life.next_probe_ns, life.probed_ns + interval_ns});
   }
   return next;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "controlplane/signalling/messages.h"
+#include "controlplane/topology/as_json.h"
 #include "dataplane/base/key_file.h"
 #include "dataplane/base/log.h"
 
@@ -57,6 +58,7 @@ Result<std::unique_ptr<Daemon>> Daemon::create(Configuration configuration) {
   for (const TopologyNode& node : topology.nodes) {
     if (node.name != router.node.name) nodes.push_back(node.name);
   }
+  Json shown = as_json(topology);
   auto paths = std::make_shared<DisjointPaths>(graph_of(topology));
   CoreSetup setup{router, Identity::from_seed(identity.bytes()), std::move(*pre_shared),
                   std::make_shared<StaticTopology>(std::move(topology)), std::move(paths)};
@@ -64,8 +66,8 @@ Result<std::unique_ptr<Daemon>> Daemon::create(Configuration configuration) {
   auto core = Core::create(std::move(setup), *random, EventLoop::now_ns());
   if (!core) return std::unexpected(core.error());
 
-  std::unique_ptr<Daemon> daemon(new Daemon(
-      {std::move(*loop), std::move(router), std::move(plan), std::move(nodes), std::move(random), std::move(*core)}));
+  std::unique_ptr<Daemon> daemon(new Daemon({std::move(*loop), std::move(router), std::move(plan), std::move(nodes),
+                                             std::move(shown), std::move(random), std::move(*core)}));
   if (auto started = daemon->start(); !started) return std::unexpected(started.error());
   return daemon;
 }
@@ -74,6 +76,7 @@ Daemon::Daemon(Parts parts)
     : loop_(std::move(parts.loop)),
       router_(std::move(parts.router)),
       nodes_(std::move(parts.nodes)),
+      topology_(std::move(parts.topology)),
       random_(std::move(parts.random)),
       core_(std::move(parts.core)),
       tun_(std::move(parts.plan)),
@@ -190,6 +193,7 @@ void Daemon::look_for_traffic() {
 }
 
 std::optional<Json> Daemon::show(std::string_view what) {
+  if (what == "topology") return topology_;
   const uint64_t now_ns = EventLoop::now_ns();
   const Snapshot snapshot = core_.snapshot(now_ns);
   return view(what, {.snapshot = snapshot,

@@ -40,6 +40,7 @@ class Daemon final : public ApiBackend {
     RouterConfig router;
     KernelPlan plan;
     std::vector<std::string> nodes;
+    Json topology;
     std::unique_ptr<Random> random;
     Core core;
   };
@@ -57,6 +58,7 @@ class Daemon final : public ApiBackend {
   EventLoop loop_;
   RouterConfig router_;
   std::vector<std::string> nodes_;
+  Json topology_;  ///< as the API shows it
   std::unique_ptr<Random> random_;
   Core core_;
   TunKeeper tun_;

@@ -16,30 +16,30 @@ std::string quote(const std::string& text) {
   return quoted + "\"";
 }
 
-std::string label_of(const TopologyLink& link) {
-  std::string label = link.name;
-  if (link.delay_ns > 0) label += "\n" + format_duration_ns(link.delay_ns);
-  if (link.capacity_bps > 0) label += "\n" + format_rate_bps(link.capacity_bps);
+std::string label_of(const Json& link) {
+  std::string label = link.at("name");
+  if (link.contains("delay_ns")) label += "\n" + format_duration_ns(link["delay_ns"]);
+  if (link.contains("capacity_bps")) label += "\n" + format_rate_bps(link["capacity_bps"]);
   return label;
 }
 
 }  // namespace
 
-std::string dot_of(const Topology& topology) {
+std::string dot_of(const Json& topology) {
   std::string dot = "graph skyedge {\n  node [shape=box];\n";
-  for (size_t i = 0; i < topology.domains.size(); ++i) {
-    const TopologyDomain& domain = topology.domains[i];
-    dot += fmt::format("  subgraph cluster_{} {{\n    label={};\n", i,
-                       quote(fmt::format("{}, AS {}", domain.name, domain.as_number)));
-    for (const NodeIndex index : domain.nodes) {
-      const TopologyNode& node = topology.at(index);
-      dot += fmt::format("    {}{};\n", quote(node.name), node.role == Role::host ? " [shape=ellipse]" : "");
+  unsigned number = 0;
+  for (const Json& domain : topology.at("domains")) {
+    const std::string label =
+        fmt::format("{}, AS {}", domain.at("name").get<std::string>(), domain.at("as").get<uint32_t>());
+    dot += fmt::format("  subgraph cluster_{} {{\n    label={};\n", number++, quote(label));
+    for (const Json& node : domain.at("nodes")) {
+      dot += fmt::format("    {}{};\n", quote(node.at("name")), node.at("role") == "host" ? " [shape=ellipse]" : "");
     }
     dot += "  }\n";
   }
-  for (const TopologyLink& link : topology.links) {
-    dot += fmt::format("  {} -- {} [label={}];\n", quote(topology.at(link.ends[0]).name),
-                       quote(topology.at(link.ends[1]).name), quote(label_of(link)));
+  for (const Json& link : topology.at("links")) {
+    dot += fmt::format("  {} -- {} [label={}];\n", quote(link.at("ends").at(0)), quote(link.at("ends").at(1)),
+                       quote(label_of(link)));
   }
   return dot + "}\n";
 }

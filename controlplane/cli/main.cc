@@ -11,6 +11,7 @@
 #include "controlplane/cli/dot.h"
 #include "controlplane/cli/show.h"
 #include "controlplane/cli/table.h"
+#include "controlplane/topology/as_json.h"
 #include "controlplane/topology/check.h"
 #include "controlplane/topology/reader.h"
 #include "dataplane/base/key_file.h"
@@ -66,13 +67,22 @@ int check(const Options& options) {
   return kFine;
 }
 
+/// The router's, or that of a file.
 int topology(const Options& options) {
-  const auto read = read_topology(options.word, {.keys_required = false});
-  if (!read) {
-    fmt::print(stderr, "{}", sky::to_string(read.error()));
-    return kWrong;
+  Json shown;
+  if (options.word.empty()) {
+    const Reply reply = ApiClient(options.socket).get("/v1/topology");
+    if (!reply.error.empty()) return complain(reply);
+    shown = reply.body;
+  } else {
+    const auto read = read_topology(options.word, {.keys_required = false});
+    if (!read) {
+      fmt::print(stderr, "{}", sky::to_string(read.error()));
+      return kWrong;
+    }
+    shown = as_json(*read);
   }
-  print(dot_of(*read));
+  print(options.output == "json" ? shown.dump(2) + "\n" : dot_of(shown));
   return kFine;
 }
 
@@ -178,9 +188,9 @@ int main(int argc, char** argv) {
   command("keygen", "a new node key in FILE; its public half is printed", keygen)
       ->add_option("FILE", options.word)
       ->default_val("node.key");
-  CLI::App* drawn = command("topology", "a picture of topology.yaml, for dot(1)", topology);
-  drawn->add_option("FILE", options.word)->required();
-  drawn->add_option("-o,--output", options.output)->check(CLI::IsMember({"dot"}));
+  CLI::App* drawn = command("topology", "the network, as a picture for dot(1) or as JSON", topology);
+  drawn->add_option("FILE", options.word, "topology.yaml; without one, what the router knows");
+  drawn->add_option("-o,--output", options.output, "how it is printed")->check(CLI::IsMember({"dot", "json"}));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

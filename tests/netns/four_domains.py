@@ -49,6 +49,10 @@ with lab_up(FOUR_DOMAINS) as lab:
     with Case("skyctl ping of no such node is an error, exit code 2"):
         expect(lab.skyctl("a1", "ping", "z9", check=False).returncode == 2, "wanted exit code 2")
 
+    with Case("skyctl draws the network that the router knows"):
+        drawn = lab.skyctl("a1", "topology", "-o", "dot").stdout
+        expect(all(f'"{node}"' in drawn for node in lab.nodes) and drawn.count(" -- ") == len(lab.links), drawn)
+
     with Case("skyctl shows every table as text and as JSON"):
         for what in ("links", "paths", "circuits", "groups", "sessions", "ports", "workers", "counters", "drops",
                      "destinations"):

@@ -3,6 +3,7 @@
 #include "controlplane/cli/dot.h"
 #include "controlplane/cli/show.h"
 #include "controlplane/cli/table.h"
+#include "controlplane/topology/as_json.h"
 
 namespace sky::controlplane {
 namespace {
@@ -124,7 +125,7 @@ TEST(Dot, DomainsAreBoxesAndLinksTellTheirDelay) {
   const auto a1 = topology.add_node(alpha, "a1");
   const auto a2 = topology.add_node(alpha, "a\"2", {}, Role::host);
   topology.at(topology.add_link("a1-a2", a1, a2)).delay_ns = 1'000'000;
-  EXPECT_EQ(dot_of(topology),
+  EXPECT_EQ(dot_of(as_json(topology)),
             "graph skyedge {\n"
             "  node [shape=box];\n"
             "  subgraph cluster_0 {\n"

@@ -21,7 +21,6 @@ class TunKeeper {
   /// Tries again when the last time failed.
   void retry();
 
-  const KernelPlan& plan() const { return plan_; }
   const std::string& error() const { return error_; }
 
  private:

@@ -8,16 +8,14 @@
 // out, where they do not, what is shared is as little as can be. Exact for links and nodes
 // (min-cost flow on the split graph, Suurballe and Bhandari generalised); shared-risk groups make
 // the problem NP-hard and are weighed by a bounded search (docs/architecture.md, "Paths").
-// Deterministic: the same graph and question give the same answer in every run. Cost: k Dijkstras
-// over the split graph, up to kMostTrials times that where shared risks are in the way; memory
+// Deterministic: the same graph and question give the same answer in every run. Cost: k shortest-path
+// searches over the split graph, up to kMostTrials times that where shared risks are in the way; memory
 // linear in the graph.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
-
-#include "controlplane/topology/indices.h"
 
 #include "controlplane/topology/indices.h"
 
@@ -42,7 +40,6 @@ class PathSource {
   virtual std::vector<Path> paths(NodeIndex from, NodeIndex to, unsigned k) = 0;
 };
 
-inline constexpr unsigned kDefaultPaths = 2;
 inline constexpr unsigned kMostPaths = 8;
 
 /// What paths are computed on: links are usable both ways.

@@ -46,8 +46,6 @@ class Admission {
   void add(LinkIndex from);
   void remove(LinkIndex from);
 
-  size_t circuits() const { return circuits_; }
-
  private:
   struct Neighbour {
     size_t circuits = 0;

@@ -2,7 +2,7 @@
 // data in vectors with indices, for path computation; read from topology.yaml (reader.h) or built
 // in code by any other source. After add_*: indices are positions and never change; names are
 // unique (asserted, a reader checks them first). Cost: amortised O(1) an addition, one hash lookup
-// a name. Source: architecture, "Topology".
+// a name. Source: docs/operations.md, "topology.yaml".
 #pragma once
 
 #include <array>

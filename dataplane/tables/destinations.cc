@@ -29,7 +29,8 @@ GroupIndex to_group(uint64_t next_hop) {
   return GroupIndex{static_cast<uint32_t>(next_hop - kFirstGroup)};
 }
 
-// Two-byte entries hold 15 bits of next hop or of second-level table; small routers fit, and take half the memory.
+// Two-byte entries hold 15 bits of next hop or of second-level table, and take half the memory: IPv4 of the default
+// size fits, IPv6 of a small router.
 constexpr uint32_t kSmallLimit = (1u << 15) - kFirstGroup;
 
 uint32_t second_level4(const DestinationSizes& sizes) {
@@ -39,8 +40,14 @@ uint32_t second_level6(const DestinationSizes& sizes) {
   const uint32_t wanted = sizes.prefixes + sizes.prefixes / 4 + 1024;
   return sizes.prefixes <= 8192 ? std::min(wanted * 3, kSmallLimit) : wanted;
 }
-bool small(const DestinationSizes& sizes) {
-  return sizes.groups < kSmallLimit && second_level6(sizes) <= kSmallLimit;
+bool is_small(const DestinationSizes& sizes, uint32_t second_level) {
+  return sizes.groups < kSmallLimit && second_level <= kSmallLimit;
+}
+bool small4(const DestinationSizes& sizes) {
+  return is_small(sizes, second_level4(sizes));
+}
+bool small6(const DestinationSizes& sizes) {
+  return is_small(sizes, second_level6(sizes));
 }
 
 uint32_t read_be32(const Ipv6Address& bytes) {
@@ -56,12 +63,12 @@ Result<std::unique_ptr<DestinationMap>> DestinationMap::create(const std::string
     conf4.type = RTE_FIB_DIR24_8;
     conf4.default_nh = kNothing;
     conf4.max_routes = static_cast<int>(sizes.prefixes);
-    conf4.dir24_8 = {small(sizes) ? RTE_FIB_DIR24_8_2B : RTE_FIB_DIR24_8_4B, second_level4(sizes)};
+    conf4.dir24_8 = {small4(sizes) ? RTE_FIB_DIR24_8_2B : RTE_FIB_DIR24_8_4B, second_level4(sizes)};
     rte_fib6_conf conf6{};
     conf6.type = RTE_FIB6_TRIE;
     conf6.default_nh = kNothing;
     conf6.max_routes = static_cast<int>(sizes.prefixes);
-    conf6.trie = {small(sizes) ? RTE_FIB6_TRIE_2B : RTE_FIB6_TRIE_4B, second_level6(sizes)};
+    conf6.trie = {small6(sizes) ? RTE_FIB6_TRIE_2B : RTE_FIB6_TRIE_4B, second_level6(sizes)};
     Copy& copy = map->copies_[i];
     // Both kinds make pools by their names, so these differ.
     copy.v4 = rte_fib_create(fmt::format("{}.{}.4", name, i).c_str(), SOCKET_ID_ANY, &conf4);
@@ -169,12 +176,13 @@ void DestinationMap::keep(const Entry& change) {
 }
 
 size_t DestinationMap::memory_bytes(const DestinationSizes& sizes) {
-  const size_t entry = small(sizes) ? 2 : 4;
-  const size_t first_level = entry << 24;
-  const size_t second_level = entry * 256 * (size_t{second_level4(sizes)} + second_level6(sizes));
+  const size_t entry4 = small4(sizes) ? 2 : 4;
+  const size_t entry6 = small6(sizes) ? 2 : 4;
+  const size_t first_levels = (entry4 + entry6) << 24;
+  const size_t second_levels = 256 * (entry4 * second_level4(sizes) + entry6 * second_level6(sizes));
   // Two nodes a prefix in each RIB's pool, whose elements measured at 216 bytes, and the pools themselves.
   const size_t rib_nodes = size_t{sizes.prefixes} * 2 * 2 * 216 + (1 << 20);
-  return 2 * (2 * first_level + second_level + rib_nodes);
+  return 2 * (first_levels + second_levels + rib_nodes);
 }
 
 }  // namespace sky::dataplane

@@ -50,7 +50,8 @@ int complain(const Reply& reply) {
 int keygen(const Options& options) {
   auto key = sky::generate_secret_key();
   if (!key) return complain(key.error().message, kWrong);
-  if (auto written = sky::write_secret_key(options.word, *key); !written) {
+  const std::string file = options.word.empty() ? "node.key" : options.word;
+  if (auto written = sky::write_secret_key(file, *key); !written) {
     return complain(written.error().message, kWrong);
   }
   print(sky::format_key(sky::public_key_of(*key)) + "\n");
@@ -186,8 +187,7 @@ int main(int argc, char** argv) {
   checked->add_option("FILE", options.files)->required();
   checked->add_flag("--template", options.is_template, "keys may be missing");
   command("keygen", "a new node key in FILE; its public half is printed", keygen)
-      ->add_option("FILE", options.word)
-      ->default_val("node.key");
+      ->add_option("FILE", options.word, "where it goes; without one, node.key");
   CLI::App* drawn = command("topology", "the network, as a picture for dot(1) or as JSON", topology);
   drawn->add_option("FILE", options.word, "topology.yaml; without one, what the router knows");
   drawn->add_option("-o,--output", options.output, "how it is printed")->check(CLI::IsMember({"dot", "json"}));

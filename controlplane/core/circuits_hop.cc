@@ -49,8 +49,12 @@ bool Circuits::is_theirs(Circuit& circuit, const Setup& setup) {
   // Adopted without a member, so its own stream was not known.
   sessions_.free_streams(circuit.peer, circuit.send_stream, circuit.receive_stream);
   const bool free = sessions_.claim_streams(circuit.peer, setup.stream_to_ingress, circuit.receive_stream);
-  if (free) circuit.send_stream = setup.stream_to_ingress;
-  return free || (sessions_.claim_streams(circuit.peer, circuit.send_stream, circuit.receive_stream), false);
+  if (free) {
+    circuit.send_stream = setup.stream_to_ingress;
+  } else {
+    sessions_.claim_streams(circuit.peer, circuit.send_stream, circuit.receive_stream);  // as before
+  }
+  return free;
 }
 
 std::expected<Circuit*, CircuitReason> Circuits::make(LinkIndex from, const Setup& setup) {

@@ -59,7 +59,7 @@ class Sessions {
 
   /// The proof that this node, or that `peer`, is the ingress of that SETUP: needs no keys, and outlives them.
   SetupProof prove(const Ipv6Address& peer, const Setup& setup) const;
-  bool proves(const Ipv6Address& peer, const Setup& setup) const { return prove(peer, setup) == setup.proof; }
+  bool proves(const Ipv6Address& peer, const Setup& setup) const { return equal(prove(peer, setup), setup.proof); }
 
   /// What a SETUP carries: our initiation while there are no keys, else nothing.
   Bytes blob_for_setup(const Ipv6Address& peer);

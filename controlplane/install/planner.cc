@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstring>
+#include <iterator>
 #include <ranges>
 
 namespace sky::controlplane {
@@ -14,6 +17,14 @@ bool is_of_attachment(InstallError error) {
   return error == InstallError::no_batch || error == InstallError::batch_too_long ||
          error == InstallError::count_mismatch || error == InstallError::wrong_boot_id ||
          error == InstallError::wrong_fence;
+}
+
+/// Reads what lies before the secret, which is not to be copied.
+bool is_of(const InstallMessage& message, const RowKey& owner) {
+  KeyChainMessage chain;
+  std::memcpy(static_cast<void*>(&chain), &message, offsetof(KeyChainMessage, secret));
+  const KeyOwner kind = owner.table == Table::links ? KeyOwner::link : KeyOwner::session;
+  return chain.owner == kind && chain.index == owner.low;
 }
 
 }  // namespace
@@ -56,15 +67,12 @@ void Planner::erase(const RowKey& key) {
 
 /// Chains of a link or session that goes: without it their batch would be refused whole.
 void Planner::drop_chains(const RowKey& owner) {
-  const KeyOwner kind = owner.table == Table::links ? KeyOwner::link : KeyOwner::session;
-  for (auto at = chains_.begin(); at != chains_.end();) {
-    const auto chain = at->as<KeyChainMessage>();
-    const bool gone = chain.owner == kind && chain.index == owner.low;
-    if (gone) std::iter_swap(at, std::prev(chains_.end()));
-    if (gone) sodium_memzero(&chains_.back(), sizeof(InstallMessage));
-    if (gone) chains_.pop_back();
-    if (!gone) ++at;
-  }
+  if (std::ranges::none_of(chains_, [&](const InstallMessage& chain) { return is_of(chain, owner); })) return;
+  std::vector<InstallMessage> kept;
+  kept.reserve(chains_.size());
+  std::ranges::copy_if(chains_, std::back_inserter(kept), [&](const auto& chain) { return !is_of(chain, owner); });
+  wipe(chains_);
+  chains_ = std::move(kept);
 }
 
 void Planner::put_chain(const KeyChainMessage& chain) {

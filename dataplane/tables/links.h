@@ -29,8 +29,8 @@ struct LinkLane {
   StreamWindows<> receive;
 };
 
-/// Signals, renewals, lists of dead routes and answers to the control plane: above what the control plane takes of one
-/// link, and little enough that a neighbour leaves the ring to others.
+/// Signals, renewals, lists of dead routes and answers to the control plane: as many a second as that takes of one
+/// link, and few enough at once that a neighbour leaves the ring to others.
 inline constexpr Rate kLinkPunts{5'000, 256};
 
 struct Link {

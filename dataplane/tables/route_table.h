@@ -61,6 +61,9 @@ struct RuleBack {
   RouteId alternate_route, twin;
 };
 
+static_assert(offsetof(Rule, route_id) == 0 && offsetof(Rule, next_link) == sizeof(RuleHead) &&
+              offsetof(Rule, alternate_route) == 16 && offsetof(Rule, session) == 24);
+
 template <typename Word>
 Word load(const Rule& rule, unsigned word, int order = __ATOMIC_RELAXED) noexcept {
   static_assert(sizeof(Word) == sizeof(uint64_t));

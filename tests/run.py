@@ -89,6 +89,12 @@ def tap_cases(output):
     return cases
 
 
+def soak_cases(output):
+    """(name, outcome) of a row's last line."""
+    return [(name, "passed" if word == "pass" else "failed")
+            for name, word in re.findall(r"^(\S+) (pass|fail)\b", output, re.M)]
+
+
 def output_of(words, timeout, env, cwd):
     """(all output, exit code) of a program; one that does not end in time is asked to, so that it can clean up."""
     with subprocess.Popen(words, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -114,7 +120,7 @@ def run_program(name, words, protocol, timeout, env=None, cwd=ROOT):
         output, code = output_of(words, timeout, {**os.environ, **(env or {})}, cwd)
     except OSError as error:
         output, code = str(error), -1
-    parse = {"gtest": gtest_cases, "tap": tap_cases}.get(protocol, lambda _: [])
+    parse = {"gtest": gtest_cases, "tap": tap_cases, "soak": soak_cases}.get(protocol, lambda _: [])
     cases = parse(output)
     if code != 0 and not any(outcome == "failed" for _, outcome in cases):
         cases.append((f"exit code {code}", "failed"))
@@ -129,7 +135,7 @@ def run_program(name, words, protocol, timeout, env=None, cwd=ROOT):
     if counts[1]:
         text += "\n" + "\n".join(f"    {line}" for line in output.strip().splitlines()[-60:])
     else:  # the figures that cases note
-        notes = r"^ok \d+ - (.* \(.*\)) #" if protocol == "tap" else r"^figure: (.*)"
+        notes = {"tap": r"^ok \d+ - (.* \(.*\)) #", "soak": r"^\S+ pass (.*)"}.get(protocol, r"^figure: (.*)")
         text += "".join(f"\n          {line}" for line in re.findall(notes, output, re.M))
     return text
 
@@ -228,6 +234,17 @@ def step_netns():
     """labs in network namespaces"""
     for script in sorted((ROOT / "tests" / "netns").glob("*.py")):
         say(run_program(f"netns/{script.stem}", ["/usr/bin/python3", str(script)], "tap", 180))
+
+
+def step_soak():
+    """every row of tests/soak/ at its CI size"""
+    program = ["/usr/bin/python3", str(ROOT / "tests" / "soak" / "run.py")]
+    _, listed = command(*program, "--list")
+    rows = re.findall(r"^(\S+) ", listed, re.M)
+    for row in rows:
+        say(run_program(f"soak/{row}", [*program, "--ci", row], "soak", 120))
+    if not rows:
+        check("soak: its rows", listed)
 
 
 STEPS = {name.removeprefix("step_"): step for name, step in list(globals().items()) if name.startswith("step_")}

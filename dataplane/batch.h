@@ -35,9 +35,9 @@ struct Slot {
   uint16_t length;
   uint16_t stream;  ///< ingress: end-to-end stream
   Verdict verdict;
-  Drop drop;            ///< why, where the verdict is drop
-  uint8_t hop_limit;    ///< of the frame that leaves
-  uint8_t queue_class;  ///< class (high three bits), queue (low two)
+  Drop drop;          ///< why, where the verdict is drop
+  uint8_t hop_limit;  ///< of the frame that leaves
+  uint8_t treatment;  ///< class, least kind and queue (frame.h)
   uint32_t reserved;
 };
 static_assert(sizeof(Slot) == 64);

@@ -143,6 +143,12 @@ Result<> Process::make_tables(const RouterConfig& config) {
   const size_t workers = config.dataplane.workers.size();
   auto engine = MbEngine::create();
   if (!engine) return std::unexpected(engine.error());
+  suites_ = config.dataplane.suites & (*engine)->suites();
+  if (suites_ == 0) {
+    return fail(
+        "dataplane.suites: found aes-256-gcm alone and a CPU without AES and carry-less multiplication, "
+        "wanted chacha20-poly1305 too");
+  }
   keys_ = std::move(*engine);
   auto map = DestinationMap::create("destinations", {.prefixes = sizes.prefixes, .groups = sizes.groups});
   if (!map) return std::unexpected(map.error());
@@ -151,7 +157,9 @@ Result<> Process::make_tables(const RouterConfig& config) {
                                      .sessions = sizes.sessions,
                                      .rules = sizes.rules,
                                      .groups = sizes.groups,
-                                     .destinations = 2 * sizes.prefixes},  // of IPv6 and of IPv4
+                                     .destinations = 2 * sizes.prefixes,  // of IPv6 and of IPv4
+                                     .suites = suites_,
+                                     .laboratory = config.laboratory},
                       .workers = static_cast<unsigned>(workers),
                       .link_keys = key_policy(config.rekey, workers),
                       .session_keys = key_policy(config.rekey, workers * kMaxMembers),  // a stream per member
@@ -192,7 +200,7 @@ Result<> Process::make_workers(const RouterConfig& config) {
 }
 
 Result<> Process::start_agent(const RouterConfig& config) {
-  auto endpoint = Endpoint::open(config.dataplane_socket, boot_id_, counters_);
+  auto endpoint = Endpoint::open(config.dataplane_socket, boot_id_, counters_, suites_);
   if (!endpoint) return std::unexpected(endpoint.error());
   endpoint_ = std::move(*endpoint);
   dead_routes_ = std::make_unique<DeadRoutes>(

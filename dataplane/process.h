@@ -59,6 +59,7 @@ class Process {
   SharedPages counters_;
   Stats stats_;
   uint64_t boot_id_ = 0;
+  Suites suites_ = 0;  ///< of CPU and configuration
   drivers::Waiter waiter_;
   int wake_main_ = -1;
 

@@ -14,6 +14,15 @@ Json names(const std::vector<std::string>& all) {
   return Json(all);
 }
 
+std::string_view name_of(FrameKind kind) {
+  return kind == FrameKind::frame ? "frame" : kind == FrameKind::header ? "header" : "clear";
+}
+
+std::string_view name_of(Suite suite) {
+  if (suite == Suite::aes_256_gcm) return "aes-256-gcm";
+  return suite == Suite::chacha20_poly1305 ? "chacha20-poly1305" : "";
+}
+
 uint64_t age(uint64_t now_ns, uint64_t at_ns) {
   return at_ns == 0 || at_ns > now_ns ? 0 : now_ns - at_ns;
 }
@@ -29,6 +38,8 @@ Json links_view(const ViewContext& context) {
              {"age_ns", link.age_ns},
              {"mtu", link.mtu},
              {"peer_mac", link.peer_mac},
+             {"protection", name_of(link.kind)},
+             {"suite", name_of(link.suite)},
              {"handshakes", link.handshakes},
              {"key_id", fmt::format("{:016x}", link.key_id)},
              {"key_age_ns", link.key_age_ns},

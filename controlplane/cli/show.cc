@@ -32,6 +32,7 @@ const std::map<std::string, Columns, std::less<>>& tables() {
         {"FOR", "age_ns", age},
         {"RTT", "rtt_us", delay},
         {"FLAPS", "flaps"},
+        {"PROTECT", "protection"},
         {"KEYS", "key_age_ns", age},
         {"RECEIVED", "received"},
         {"SENT", "transmitted"},

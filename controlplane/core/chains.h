@@ -16,15 +16,24 @@ struct Chain {
   Direction direction;
   uint8_t parity;
   uint64_t key_id;
+  Suite suite;
   Secret<32> secret;
   bool wait_for_peer = false;
 };
 
 inline Chain receive_chain(const Keys& keys) {
-  return {.direction = Direction::receive, .parity = keys.ours.parity, .key_id = keys.key_id, .secret = keys.rx_chain};
+  return {.direction = Direction::receive,
+          .parity = keys.ours.parity,
+          .key_id = keys.key_id,
+          .suite = keys.agreed.suite,
+          .secret = keys.rx_chain};
 }
 inline Chain send_chain(const Keys& keys) {
-  return {.direction = Direction::send, .parity = keys.theirs.parity, .key_id = keys.key_id, .secret = keys.tx_chain};
+  return {.direction = Direction::send,
+          .parity = keys.theirs.parity,
+          .key_id = keys.key_id,
+          .suite = keys.agreed.suite,
+          .secret = keys.tx_chain};
 }
 
 inline void put_chain(Planner& planner, ChainOwner owner, const Chain& chain) {
@@ -33,7 +42,8 @@ inline void put_chain(Planner& planner, ChainOwner owner, const Chain& chain) {
                           .parity = chain.parity,
                           .index = owner.index,
                           .key_id = chain.key_id,
-                          .wait_for_peer = chain.wait_for_peer};
+                          .wait_for_peer = chain.wait_for_peer,
+                          .suite = chain.suite};
   std::ranges::copy(chain.secret.bytes(), message.secret.begin());
   planner.put_chain(message);
   sodium_memzero(message.secret.data(), message.secret.size());

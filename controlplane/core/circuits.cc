@@ -232,7 +232,7 @@ bool Circuits::send_over(const Circuit& circuit, PacketType type, ByteView paylo
                        .link = circuit.leg().link,
                        .route = circuit.leg().theirs,
                        .hop_limit = circuit.hop_limit,
-                       .queue_class = circuit.queue_class};
+                       .treatment = circuit.treatment};
   set_payload(packet, payload);
   context_.out.send(packet);
   return true;

@@ -122,7 +122,7 @@ void Circuits::take_over(Circuit& circuit, const Setup& setup) {
   circuit.path_hash = hash_of(setup.path);
   circuit.hop = setup.hop;
   circuit.up.theirs = setup.return_route;
-  circuit.queue_class = setup.queue_class;
+  circuit.treatment = setup.treatment;
   circuit.hop_limit = setup.hop_limit;
   circuit.standby = setup.standby;
   circuit.life_s = setup.life_s;

@@ -21,6 +21,7 @@ struct Context {
   Outbox out;
   TimeNs now = 0;
   uint64_t boot_id = 0;                                 ///< of the dataplane
+  Suites suites = kAllSuites;                           ///< of the dataplane
   std::array<uint64_t, kReasons> handshakes_refused{};  ///< by Reason; links and sessions in sum
 
   template <typename... Args>

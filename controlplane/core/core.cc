@@ -98,6 +98,7 @@ void Core::Parts::rebuild() {
 void Core::Parts::on(const Attached& event) {
   const bool other = context.boot_id != event.boot_id;
   context.boot_id = event.boot_id;
+  context.suites = event.suites;
   size_t found = 0;
   if (!adopted) {
     found =

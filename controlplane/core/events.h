@@ -21,6 +21,7 @@ inline constexpr TimeNs kNever = UINT64_MAX;
 struct Attached {
   uint64_t boot_id;
   uint64_t fence;
+  Suites suites = to_underlying(Suite::aes_256_gcm);  ///< that it seals with
   std::vector<InstallMessage> rows;
 };
 /// Its socket closed or its rings broke.

@@ -59,23 +59,32 @@ Result<std::unique_ptr<Links>> Links::create(Context& context, const Identity& i
 Terms Links::offer(const Link& link) const {
   return {.receive_index = to_underlying(link.index),
           .parity = next_parity(link.parity),
+          .suites = context_.suites,
+          .least_kind = to_underlying(link.config->protect),
           .lanes = static_cast<uint8_t>(context_.config.dataplane.workers.size()),
           .boot_id = context_.boot_id};
 }
 
-LinkMessage Links::row_of(const Link& link, uint32_t peer_index, const MacAddress& mac) const {
+LinkMessage Links::row_of(const Link& link, const PeerSide& peer) const {
   const LinkConfig& config = *link.config;
   return {.link = link.index,
-          .peer_index = peer_index,
+          .peer_index = peer.index,
           .port = config.port,
-          .peer_mac = config.mac.value_or(mac),
+          .peer_mac = config.mac.value_or(peer.mac),
           .ether_type = config.ethertype,
-          .least_kind = to_underlying(FrameKind::frame),
+          .least_kind = to_underlying(config.protect),
           .multiplier = config.liveness.multiplier,
           .interval_us = static_cast<uint32_t>(config.liveness.interval_ns / kMicrosecondNs),
           .hold_ms = static_cast<uint32_t>(config.liveness.hold_ns / kMillisecondNs),
           .mtu = mtu(link.index),
+          .kind = std::min(peer.kind, to_underlying(config.protect)),
+          .lanes = peer.lanes,
           .cookie = cookie_of(link)};
+}
+
+Links::PeerSide Links::side_of(const Keys& keys, const Way& way) {
+  return {
+      .index = keys.theirs.receive_index, .mac = way.mac, .kind = keys.agreed.least_kind, .lanes = keys.theirs.lanes};
 }
 
 void Links::place(Link& link, const LinkMessage& row) {
@@ -88,8 +97,9 @@ void Links::adopt(const LinkMessage& row) {
   if (to_underlying(row.link) >= links_.size()) return;
   Link& link = links_[to_underlying(row.link)];
   if (row.cookie != cookie_of(link)) return;
-  place(link, row_of(link, row.peer_index, row.peer_mac));
+  place(link, row_of(link, {.index = row.peer_index, .mac = row.peer_mac, .kind = row.kind, .lanes = row.lanes}));
   link.parity = row.rx_parity;
+  link.suite = row.suite;
 }
 
 bool Links::is_adopted(LinkIndex index) const {
@@ -252,8 +262,9 @@ void Links::answer(Link& link, const Way& way, const Keys& keys) {
   link.answered = Answered{.key_id = keys.key_id,
                            .way = way,
                            .peer_index = keys.theirs.receive_index,
-                           .row = row_of(link, keys.theirs.receive_index, way.mac),
-                           .parity = keys.ours.parity};
+                           .row = row_of(link, side_of(keys, way)),
+                           .parity = keys.ours.parity,
+                           .suite = keys.agreed.suite};
   if (!usable(link.index)) place(link, link.answered->row);
   if (link.peer_boot != 0 && link.peer_boot != keys.theirs.boot_id) {
     context_.log(LogLevel::info, "link {}: {}'s dataplane was started anew", link.own->name, link.own->peer_name);
@@ -271,12 +282,13 @@ void Links::on_response(Link& link, const Way& way, ByteView message) {
   const auto keys = link.handshake.on_response(message, context_.now);
   if (!keys) return note(&link, keys.error());
   link.answered.reset();
-  place(link, row_of(link, keys->theirs.receive_index, way.mac));
+  place(link, row_of(link, side_of(*keys, way)));
   const ChainOwner owner{KeyOwner::link, to_underlying(link.index)};
   put_chain(context_.planner, owner, receive_chain(*keys));
   put_chain(context_.planner, owner, send_chain(*keys));
   context_.planner.notify(KeysInstalled{KeyOwner::link, owner.index, keys->key_id});
   link.greet = keys->key_id;
+  link.suite = keys->agreed.suite;
   finish(link, keys->key_id, keys->ours.parity, keys->theirs.boot_id);
 }
 
@@ -303,6 +315,7 @@ void Links::on_confirmed(LinkIndex index, uint64_t key_id) {
   const Answered answered = *link.answered;
   link.answered.reset();
   place(link, answered.row);
+  link.suite = answered.suite;
   finish(link, key_id, answered.parity, link.peer_boot);
 }
 
@@ -377,6 +390,8 @@ std::vector<LinkSnapshot> Links::snapshot() const {
                     .key_age_ns = link.final_ns == 0 ? 0 : context_.now - link.final_ns,
                     .key_id = link.key_id,
                     .peer_mac = link.placed ? to_string(link.row.peer_mac) : "",
+                    .kind = FrameKind{link.row.kind},
+                    .suite = link.suite,
                     .mtu = mtu(link.index),
                     .handshakes = link.handshakes,
                     .last_refusal = link.last_refusal});

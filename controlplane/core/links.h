@@ -61,6 +61,7 @@ class Links {
     uint32_t peer_index;
     LinkMessage row;  ///< put at the latest when the peer was heard
     uint8_t parity;
+    Suite suite;
   };
   struct Link {
     LinkIndex index{};
@@ -82,6 +83,7 @@ class Links {
     uint64_t key_id = 0;
     uint64_t peer_boot = 0;
     uint64_t handshakes = 0;
+    Suite suite{};  ///< of the last final keys
     std::string last_refusal{};
   };
 
@@ -91,7 +93,15 @@ class Links {
   uint64_t cookie_of(const Link& link) const { return __builtin_bit_cast(Be64, link.own->id).get(); }
   /// Its index still stands for another link.
   bool waits(const Link& link) const { return !link.placed && context_.planner.knows(link_key(link.index)); }
-  LinkMessage row_of(const Link& link, uint32_t peer_index, const MacAddress& mac) const;
+  /// What a link's row has from its peer.
+  struct PeerSide {
+    uint32_t index;
+    MacAddress mac;
+    uint8_t kind;  ///< FrameKind, agreed
+    uint8_t lanes;
+  };
+  static PeerSide side_of(const Keys& keys, const Way& way);
+  LinkMessage row_of(const Link& link, const PeerSide& peer) const;
   void place(Link& link, const LinkMessage& row);
   void handle(Link* inside, const Way& way, ByteView message, const Prologue& prologue);
   void on_initiation(Link* inside, const Way& way, const Arrival& arrival);

@@ -33,6 +33,7 @@ Mac confirmation_mac(const Secret<32>& initiator_chain, uint64_t key_id) {
 Terms Sessions::offer(const Session& session) const {
   return {.receive_index = to_underlying(session.index),
           .parity = next_parity(session.parity),
+          .suites = context_.suites,
           .lanes = static_cast<uint8_t>(context_.config.dataplane.workers.size()),
           .boot_id = context_.boot_id,
           .session_id = session.id};

@@ -20,6 +20,8 @@ struct LinkSnapshot {
   uint64_t key_age_ns = 0;   ///< since the last handshake that is known of; 0 when none
   uint64_t key_id = 0;       ///< of the newest handshake; 0 when it was adopted
   std::string peer_mac;      ///< empty until learned
+  FrameKind kind;            ///< agreed, once keys were
+  Suite suite;               ///< the same
   uint16_t mtu = 0;          ///< carrier payload, bytes
   uint64_t handshakes = 0;   ///< final ones, in this control plane's life
   std::string last_refusal;  ///< fault for which a handshake message was last refused; empty when none was

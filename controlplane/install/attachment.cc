@@ -132,7 +132,10 @@ Result<> Attachment::take_dump_end(const DumpEndMessage& end) {
 
 void Attachment::finish_dump() {
   dumping_.reset();
-  sink_(Attached{reply().boot_id, reply().fence, std::exchange(rows_, {})});
+  sink_(Attached{.boot_id = reply().boot_id,
+                 .fence = reply().fence,
+                 .suites = static_cast<Suites>(reply().suites & kAllSuites),
+                 .rows = std::exchange(rows_, {})});
 }
 
 Result<> Attachment::take_events() {

@@ -84,6 +84,7 @@ InstallMessage without_state(const InstallMessage& row) {
   if (row.verb == Verb::put_link) {
     auto link = row.as<LinkMessage>();
     link.up = link.rx_parity = link.tx_parity = link.keyed = 0;
+    link.suite = {};
     return InstallMessage::of(link);
   }
   if (row.verb == Verb::put_session) {

@@ -51,7 +51,7 @@ Bytes Prologue::bytes() const {
 }
 
 Result<Agreed> negotiate(const Terms& ours, const Terms& theirs) {
-  const unsigned suites = ours.suites & theirs.suites;
+  const unsigned suites = ours.suites & theirs.suites & kAllSuites;
   if (suites == 0) {
     return fail("handshake suites: found {:#04x} at the peer, wanted one of ours, {:#04x}", theirs.suites, ours.suites);
   }
@@ -60,7 +60,7 @@ Result<Agreed> negotiate(const Terms& ours, const Terms& theirs) {
     return fail("handshake version: found {} to {} at the peer, wanted one of ours, {} to {}", theirs.version_min,
                 theirs.version_max, ours.version_min, ours.version_max);
   }
-  return Agreed{.suite = static_cast<uint8_t>(suites & -suites),
+  return Agreed{.suite = Suite{static_cast<uint8_t>(suites & -suites)},
                 .version = version,
                 .least_kind = std::min(ours.least_kind, theirs.least_kind)};
 }
@@ -88,7 +88,9 @@ Result<Terms> decode(std::span<const uint8_t, kTermsBytes> bytes) {
   if (wire.least_kind > static_cast<uint8_t>(FrameKind::clear)) {
     return fail("handshake least kind: found {}, wanted 0, 1 or 2", wire.least_kind);
   }
-  if (wire.lanes == 0) return fail("handshake lanes: found 0, wanted 1 to 255");
+  if (wire.lanes == 0 || wire.lanes > kMaxLanes) {
+    return fail("handshake lanes: found {}, wanted 1 to {}", wire.lanes, kMaxLanes);
+  }
   if (wire.version_min > wire.version_max) {
     return fail("handshake version: found {} to {}, wanted a range", wire.version_min, wire.version_max);
   }

@@ -19,6 +19,7 @@
 
 #include "controlplane/session/noise.h"
 #include "dataplane/base/endian.h"
+#include "dataplane/base/ids.h"
 
 namespace sky::controlplane {
 
@@ -38,15 +39,13 @@ struct Prologue {
   bool operator==(const Prologue&) const = default;
 };
 
-inline constexpr uint8_t kSuiteAes256Gcm = 1;
-
 /// What each side tells the other under the seal; 32 bytes on the wire, in this order.
 struct Terms {
   uint32_t receive_index = 0;  ///< what the peer writes into its headers
   uint8_t parity = 0;          ///< 0 or 1: of the chain that the side which says this will receive under
-  uint8_t suites = kSuiteAes256Gcm;
+  Suites suites = to_underlying(Suite::aes_256_gcm);
   uint8_t least_kind = 0;  ///< the weakest FrameKind it accepts
-  uint8_t lanes = 1;       ///< how many lanes it seals on
+  uint8_t lanes = 1;       ///< how many lanes it seals on, at most kMaxLanes
   uint8_t version_min = 1;
   uint8_t version_max = 1;
   uint64_t boot_id = 0;
@@ -59,7 +58,7 @@ struct Terms {
 
 /// What both sides make of two Terms.
 struct Agreed {
-  uint8_t suite;       ///< one bit
+  Suite suite;
   uint8_t version;     ///< the newest that both speak
   uint8_t least_kind;  ///< the stronger of the two demands
 

@@ -68,7 +68,7 @@ std::vector<RuleMessage> Circuit::rules(SessionIndex session, uint16_t streams) 
     return {message(towards, {.route_id = leg().mine,
                               .in_link = leg().link,
                               .action = RuleAction::consume,
-                              .queue_class = queue_class,
+                              .treatment = treatment,
                               .next_link = kNoLink,
                               .alternate_link = kNoLink,
                               .twin = leg().theirs,
@@ -80,7 +80,7 @@ std::vector<RuleMessage> Circuit::rules(SessionIndex session, uint16_t streams) 
     return message(towards, {.route_id = from.mine,
                              .in_link = from.link,
                              .action = RuleAction::forward,
-                             .queue_class = queue_class,
+                             .treatment = treatment,
                              .next_link = to.link,
                              .alternate_link = kNoLink,
                              .next_route = to.theirs,
@@ -101,7 +101,7 @@ MemberMessage Circuit::member(SessionIndex session, uint16_t weight) const {
           .session = session,
           .stream = send_stream,
           .mtu = mtu,
-          .queue_class = queue_class,
+          .treatment = treatment,
           .circuit = id,
           .cookie = cookie(role == CircuitRole::ingress ? Towards::egress : Towards::ingress)};
 }
@@ -123,7 +123,7 @@ std::optional<Circuit> recover_end(const RuleMessage& row, const CookieWord& wor
   Circuit circuit{.id = row.circuit, .role = word.role, .state = CircuitState::up, .path_hash = word.path_hash};
   const Leg leg{.link = rule.in_link, .mine = rule.route_id, .theirs = rule.twin};
   (word.role == CircuitRole::ingress ? circuit.down : circuit.up) = leg;
-  circuit.queue_class = rule.queue_class;
+  circuit.treatment = rule.treatment;
   circuit.receive_stream = rule.stream;
   if (!member) return word.role == CircuitRole::egress ? std::optional(circuit) : std::nullopt;
   if (member->consume != rule.route_id || member->link != rule.in_link || member->route != rule.twin ||
@@ -155,7 +155,7 @@ std::optional<Circuit> recover_transit(const RuleMessage& onward, const RuleMess
                  .path_hash = word.path_hash,
                  .up = {.link = there.in_link, .mine = there.route_id, .theirs = here.next_route},
                  .down = {.link = here.in_link, .mine = here.route_id, .theirs = there.next_route},
-                 .queue_class = there.queue_class};
+                 .treatment = there.treatment};
 }
 
 }  // namespace

@@ -49,7 +49,7 @@ struct Circuit {
   uint8_t hop = 0;  ///< this node's place in the path
   Leg up{};         ///< towards the ingress
   Leg down{};       ///< towards the egress
-  uint8_t queue_class = 0;
+  uint8_t treatment = 0;
   uint8_t hop_limit = kMostHopLimit;
   uint16_t mtu = 0;
   bool standby = false;

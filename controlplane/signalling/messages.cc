@@ -105,8 +105,8 @@ Bytes write(const Setup& setup) {
                 .hop = setup.hop,
                 .circuit = setup.circuit,
                 .life_s = Be32(setup.life_s),
-                .queue_class = setup.queue_class,
-                .protect = setup.protect,
+                .queue_class = static_cast<uint8_t>(setup.treatment & (kTreatmentClass | kTreatmentQueue)),
+                .protect = to_underlying(least_kind_of(setup.treatment)),
                 .mtu = Be16(setup.mtu),
                 .return_route = Be32(to_underlying(setup.return_route)),
                 .stream_to_egress = Be16(setup.stream_to_egress),
@@ -186,10 +186,6 @@ Result<> check(const Setup& setup) {
   if (setup.life_s == 0 || setup.life_s > kMostLife_s) {
     return fail("setup: found a life of {} s, wanted 1 to {}", setup.life_s, kMostLife_s);
   }
-  if (setup.protect != to_underlying(FrameKind::frame)) return fail("setup: found protect {}, wanted 0", setup.protect);
-  if ((setup.queue_class & 3) == 3 || (setup.queue_class & 3) == 0 || (setup.queue_class & 0x1c) != 0) {
-    return fail("setup: found queue and class {:#x}, wanted a queue of 1 or 2", setup.queue_class);
-  }
   if (setup.mtu < kLeastMtu) return fail("setup: found an MTU of {}, wanted at least {}", setup.mtu, kLeastMtu);
   if (setup.return_route == kControlRoute) return fail("setup: found return route 0");
   if (!is_good_stream(setup.stream_to_egress) || !is_good_stream(setup.stream_to_ingress)) {
@@ -205,6 +201,13 @@ Result<> check(const Setup& setup) {
 Result<Signal> read_setup(Reader in) {
   const auto head = in.take<SetupWire>();
   if (!head) return fail("setup: found less than {} bytes", sizeof(SetupWire));
+  if (head->protect > to_underlying(FrameKind::clear)) {
+    return fail("setup: found protect {}, wanted 0, 1 or 2", head->protect);
+  }
+  const unsigned queue = head->queue_class & kTreatmentQueue;
+  if (queue == 3 || queue == 0 || (head->queue_class & ~(kTreatmentClass | kTreatmentQueue)) != 0) {
+    return fail("setup: found queue and class {:#x}, wanted a queue of 1 or 2", head->queue_class);
+  }
   if ((head->flags & ~(kRefreshFlag | kStandbyFlag)) != 0) return fail("setup: found unknown flags {:#x}", head->flags);
   if (head->nodes < 2 || head->nodes > kMostPathNodes) {
     return fail("setup: found a path of {} nodes, wanted 2 to {}", head->nodes, kMostPathNodes);
@@ -215,8 +218,7 @@ Result<Signal> read_setup(Reader in) {
               .hop = head->hop,
               .circuit = head->circuit,
               .life_s = head->life_s.get(),
-              .queue_class = head->queue_class,
-              .protect = head->protect,
+              .treatment = make_treatment(head->queue_class, FrameKind{head->protect}),
               .mtu = head->mtu.get(),
               .return_route = RouteId{head->return_route.get()},
               .stream_to_egress = head->stream_to_egress.get(),

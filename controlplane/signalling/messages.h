@@ -28,7 +28,7 @@ inline constexpr uint8_t kMostHopLimit = 64;
 inline constexpr uint32_t kMostLife_s = 7 * 24 * 3600;
 inline constexpr uint16_t kLeastMtu = 576;
 /// A circuit owns so many neighbouring streams each way, one for each worker that may seal on it.
-inline constexpr uint16_t kStreamsPerCircuit = 16;
+inline constexpr uint16_t kStreamsPerCircuit = kMaxLanes;
 
 using SetupProof = std::array<uint8_t, 16>;
 
@@ -49,8 +49,7 @@ struct Setup {
   uint8_t hop = 0;  ///< the receiver's place in the path, 1 to n - 1
   CircuitId circuit{};
   uint32_t life_s = 0;
-  uint8_t queue_class = 0;
-  uint8_t protect = 0;     ///< least FrameKind
+  uint8_t treatment = 0;
   uint16_t mtu = 0;        ///< so far: largest IP packet, bytes
   RouteId return_route{};  ///< the sender's, for frames from the receiver
   uint16_t stream_to_egress = 0;

@@ -18,10 +18,6 @@ constexpr uint64_t kRetryNs = 1'000'000;  ///< nobody tells when the other side 
 constexpr uint32_t kMissReserve = kEventSlots / 4;
 constexpr uint64_t kMalformedPerLog = 1'024;
 
-bool is_queue_class(uint8_t value) {
-  return (value & 0x1c) == 0 && (value & 3) != 3;
-}
-
 }  // namespace
 
 Agent::Agent(Endpoint& endpoint, uint64_t boot_id, Stats stats, TableView& view, Applier& applier, const Dumper& dumper,
@@ -316,7 +312,7 @@ bool Agent::is_well_formed(const ControlPacket& packet) const {
       return view_.has_link(packet.link);
     case SlotKind::route_packet:
       return view_.has_link(packet.link) && packet.route != kControlRoute && packet.hop_limit != 0 &&
-             is_queue_class(packet.queue_class);
+             is_treatment(packet.treatment);
   }
   return false;
 }

@@ -158,20 +158,25 @@ void Attachment::keep_own_doorbells() {
   close_one(their_doorbell_up_);
 }
 
-Result<std::unique_ptr<Endpoint>> Endpoint::open(const std::string& path, uint64_t boot_id,
-                                                 const SharedPages& counters) {
+Result<std::unique_ptr<Endpoint>> Endpoint::open(const std::string& path, uint64_t boot_id, const SharedPages& counters,
+                                                 Suites suites) {
   auto waiter = drivers::Waiter::create();
   if (!waiter) return std::unexpected(waiter.error());
   const auto listener = listen_at(path);
   if (!listener) return std::unexpected(listener.error());
-  std::unique_ptr<Endpoint> endpoint(new Endpoint(path, boot_id, counters, *listener, std::move(*waiter)));
+  std::unique_ptr<Endpoint> endpoint(new Endpoint(path, boot_id, counters, suites, *listener, std::move(*waiter)));
   if (auto added = endpoint->waiter_.add(*listener); !added) return std::unexpected(added.error());
   return endpoint;
 }
 
-Endpoint::Endpoint(std::string path, uint64_t boot_id, const SharedPages& counters, int listener,
+Endpoint::Endpoint(std::string path, uint64_t boot_id, const SharedPages& counters, Suites suites, int listener,
                    drivers::Waiter waiter)
-    : path_(std::move(path)), boot_id_(boot_id), counters_(counters), listener_(listener), waiter_(std::move(waiter)) {}
+    : path_(std::move(path)),
+      boot_id_(boot_id),
+      counters_(counters),
+      suites_(suites),
+      listener_(listener),
+      waiter_(std::move(waiter)) {}
 
 Endpoint::~Endpoint() {
   close_peer();
@@ -248,6 +253,7 @@ Result<> Endpoint::hand_over(AttachStatus status) {
     if (!made) return std::unexpected(made.error());
     attachment_ = std::move(*made);
     if (auto added = waiter_.add(attachment_->doorbell_down); !added) return added;
+    reply.suites = suites_;
     reply.boot_id = boot_id_;
     reply.fence = fence_;
     reply.counters_bytes = counters_.bytes();

@@ -79,7 +79,8 @@ class Endpoint {
  public:
   /// Makes the socket's directory (mode 0700) if it is missing and replaces a socket that nobody listens on.
   /// `counters` outlives the endpoint.
-  static Result<std::unique_ptr<Endpoint>> open(const std::string& path, uint64_t boot_id, const SharedPages& counters);
+  static Result<std::unique_ptr<Endpoint>> open(const std::string& path, uint64_t boot_id, const SharedPages& counters,
+                                                Suites suites = kAllSuites);
   ~Endpoint();
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;
@@ -94,7 +95,8 @@ class Endpoint {
   int descriptor() const { return waiter_.descriptor(); }
 
  private:
-  Endpoint(std::string path, uint64_t boot_id, const SharedPages& counters, int listener, drivers::Waiter waiter);
+  Endpoint(std::string path, uint64_t boot_id, const SharedPages& counters, Suites suites, int listener,
+           drivers::Waiter waiter);
 
   void accept_next(uint64_t now_ns);
   bool greet();
@@ -104,6 +106,7 @@ class Endpoint {
   std::string path_;
   uint64_t boot_id_;
   const SharedPages& counters_;
+  Suites suites_;
   int listener_;
   drivers::Waiter waiter_;
   int peer_ = -1;               ///< the owner, or the one that has not said yet what it wants

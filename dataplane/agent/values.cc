@@ -1,6 +1,7 @@
 #include "dataplane/agent/values.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstring>
 #include <span>
@@ -29,9 +30,13 @@ constexpr bool within(T value, T least, T most) {
   return value >= least && value <= most;
 }
 
-/// Class in the high three bits, queue 1 or 2 in the low two, nothing between: the control queue is no circuit's.
-constexpr bool is_queue_class(uint8_t value) {
-  return (value & 0x1c) == 0 && (value & 3) != 3 && (value & 3) != 0;
+constexpr bool is_one_of(Suites offered, Suite suite) {
+  return std::has_single_bit(to_underlying(suite)) && (offered & to_underlying(suite)) != 0;
+}
+
+/// The control queue is no circuit's.
+constexpr bool is_circuit_treatment(uint8_t value) {
+  return is_treatment(value) && (value & kTreatmentQueue) != 0;
 }
 
 /// No bit past the prefix length is set: two prefixes are the same when their bytes are.
@@ -49,7 +54,9 @@ InstallError check_link(const LinkMessage& link, const Capacities& capacities) {
   if (to_underlying(link.link) >= capacities.links || to_underlying(link.port) >= capacities.ports) {
     return InstallError::bad_index;
   }
-  return ok_if(link.ether_type >= kLeastEtherType && link.least_kind == to_underlying(FrameKind::frame) &&
+  return ok_if(link.ether_type >= kLeastEtherType &&
+               FrameKind{link.least_kind} <= (capacities.laboratory ? FrameKind::clear : FrameKind::header) &&
+               link.kind <= link.least_kind && within<uint8_t>(link.lanes, 1, kMaxLanes) &&
                within<uint8_t>(link.multiplier, 2, 10) &&
                within(link.interval_us, kLeastIntervalUs, kLargestIntervalUs) && link.hold_ms <= kLargestHoldMs &&
                within(link.mtu, kLeastMtu, kLargestMtu));
@@ -71,7 +78,8 @@ InstallError check_key_chain(const InstallMessage& message, const Capacities& ca
   }
   // A secret of zeros is a message that its writer never finished.
   return ok_if((chain.direction == Direction::receive || chain.direction == Direction::send) && chain.parity <= 1 &&
-               chain.wait_for_peer <= 1 && chain.key_id != 0 && has_secret(message));
+               chain.wait_for_peer <= 1 && is_one_of(capacities.suites, chain.suite) && chain.key_id != 0 &&
+               has_secret(message));
 }
 
 InstallError check_forward(const Rule& rule, const Capacities& capacities) {
@@ -89,7 +97,7 @@ InstallError check_consume(const Rule& rule, const Capacities& capacities) {
 
 InstallError check_rule(const Rule& rule, const Capacities& capacities) {
   if (to_underlying(rule.in_link) >= capacities.links) return InstallError::bad_index;
-  if (rule.route_id == kControlRoute || !is_queue_class(rule.queue_class)) return InstallError::bad_value;
+  if (rule.route_id == kControlRoute || !is_circuit_treatment(rule.treatment)) return InstallError::bad_value;
   if (rule.action == RuleAction::forward) return check_forward(rule, capacities);
   if (rule.action == RuleAction::consume) return check_consume(rule, capacities);
   return InstallError::bad_value;
@@ -109,7 +117,7 @@ InstallError check_member(const MemberMessage& member, const Capacities& capacit
   }
   return ok_if(within(member.hop_limit, kLeastHopLimit, kLargestHopLimit) && member.route != kControlRoute &&
                member.consume != kControlRoute && member.stream < kStreams &&
-               within(member.mtu, kLeastMtu, kLargestMtu) && is_queue_class(member.queue_class));
+               within(member.mtu, kLeastMtu, kLargestMtu) && is_circuit_treatment(member.treatment));
 }
 
 InstallError check_destination(const DestinationMessage& destination, const Capacities& capacities) {

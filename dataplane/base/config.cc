@@ -92,6 +92,17 @@ void read_port_of_link(const Place& place, const std::vector<PortConfig>& ports,
   place.error(quote(*port_name), "a port of this file", nearest(*port_name, names));
 }
 
+void read_protection(Fields& fields, bool laboratory, FrameKind& kind) {
+  const auto place = fields.find("protect");
+  if (!place) return;
+  const auto value = place->read(scalar::choice<FrameKind>(
+      {{"frame", FrameKind::frame}, {"header", FrameKind::header}, {"clear", FrameKind::clear}}));
+  if (value == FrameKind::clear && !laboratory) {
+    place->error("clear", "frame or header, or `laboratory: true` at the top of this file");
+  }
+  if (value) kind = *value;
+}
+
 void read_link(const Place& place, const RouterConfig& config, LinkConfig& link) {
   Fields fields(place);
   if (const auto port = fields.need("port", "the name of a port")) {
@@ -104,7 +115,7 @@ void read_link(const Place& place, const RouterConfig& config, LinkConfig& link)
     link.psk_mark = psk->mark();
   }
   if (const auto liveness = fields.find("liveness")) read_liveness(*liveness, link.liveness);
-  fields.read("protect", scalar::choice<Protection>({{"frame", Protection::frame}}), link.protect);
+  read_protection(fields, config.laboratory, link.protect);
 }
 
 void read_links(const Place& place, RouterConfig& config) {
@@ -140,12 +151,25 @@ void read_workers(const Place& place, std::vector<uint16_t>& workers) {
   }
 }
 
+void read_suites(const Place& place, Suites& suites) {
+  const auto type =
+      scalar::choice<Suite>({{"aes-256-gcm", Suite::aes_256_gcm}, {"chacha20-poly1305", Suite::chacha20_poly1305}});
+  suites = 0;
+  for (const Place& item : place.items()) {
+    if (const auto suite = item.read(type)) suites |= to_underlying(*suite);
+  }
+  if (place.node().kind == yaml::Node::Kind::list && place.node().entries.empty()) {
+    place.error("no suite", type.wanted);
+  }
+}
+
 void read_dataplane(const Place& place, DataplaneConfig& dataplane) {
   Fields fields(place);
   fields.read("main_core", scalar::integer(0, 1023), dataplane.main_core);
   if (const auto workers = fields.find("workers")) read_workers(*workers, dataplane.workers);
   fields.read("idle", scalar::choice<Idle>({{"adaptive", Idle::adaptive}, {"spin", Idle::spin}}), dataplane.idle);
   fields.read("hugepages", scalar::boolean(), dataplane.hugepages);
+  if (const auto suites = fields.find("suites")) read_suites(*suites, dataplane.suites);
   if (const auto sizes = fields.find("sizes")) read_sizes(*sizes, dataplane.sizes);
   const bool shared = std::ranges::find(dataplane.workers, dataplane.main_core) != dataplane.workers.end();
   if (shared && dataplane.idle == Idle::spin) {
@@ -167,8 +191,9 @@ void read_rekey(const Place& place, RekeyConfig& rekey) {
   }
 }
 
-void read_circuits(const Place& place, CircuitsConfig& circuits) {
+void read_circuits(const Place& place, bool laboratory, CircuitsConfig& circuits) {
   Fields fields(place);
+  read_protection(fields, laboratory, circuits.protect);
   fields.read("paths", scalar::integer(1, 8), circuits.paths);
   if (const auto probe = fields.find("probe")) {
     Fields probe_fields(*probe);
@@ -222,6 +247,7 @@ RouterConfig read_root(const Place& root) {
   Fields fields(root);
   uint64_t version = 1;
   fields.read("version", scalar::integer(1, 1), version);
+  fields.read("laboratory", scalar::boolean(), config.laboratory);
   if (const auto node = fields.need("node", "this node's name in topology.yaml")) {
     config.node = {node->read(scalar::name()).value_or(""), node->mark()};
   }
@@ -237,7 +263,7 @@ RouterConfig read_root(const Place& root) {
   if (const auto tun = fields.find("tun")) Fields(*tun).read("name", interface_name(), config.tun);
   if (const auto place = fields.find("dataplane")) read_dataplane(*place, config.dataplane);
   if (const auto place = fields.find("rekey")) read_rekey(*place, config.rekey);
-  if (const auto place = fields.find("circuits")) read_circuits(*place, config.circuits);
+  if (const auto place = fields.find("circuits")) read_circuits(*place, config.laboratory, config.circuits);
   if (config.links.size() > config.dataplane.sizes.links) {
     root.report().add(config.links_mark, "links", fmt::format("{} links", config.links.size()),
                       fmt::format("at most dataplane.sizes.links, {}", config.dataplane.sizes.links));

@@ -38,9 +38,6 @@ struct LivenessConfig {
   uint64_t hold_ns = kSecondNs;                ///< 0 s to 60 s; doubles with each flap up to 60 s
 };
 
-/// The least kind of frame that a link takes; weaker ones are dropped before any cryptography.
-enum class Protection : uint8_t { frame };
-
 struct LinkConfig {
   std::string name;  ///< of a link in topology.yaml that ends at this node
   PortIndex port{0};
@@ -48,7 +45,7 @@ struct LinkConfig {
   uint16_t ethertype = 0x88b5;            ///< 0x0600 to 0xffff, IPv4, ARP, VLAN and IPv6 excepted
   std::optional<std::string> psk_file{};  ///< path of a 32-byte pre-shared key in base64, mode 0600
   LivenessConfig liveness{};
-  Protection protect = Protection::frame;
+  FrameKind protect = FrameKind::frame;  ///< the least kind that is taken; what is sent where the peer wants no more
   Mark mark;
   Mark psk_mark{};
 };
@@ -71,6 +68,7 @@ struct DataplaneConfig {
   std::vector<uint16_t> workers = {1};  ///< cores; exactly one for now
   Idle idle = Idle::adaptive;
   bool hugepages = false;
+  Suites suites = kAllSuites;  ///< that links and sessions may use
   SizesConfig sizes;
 };
 
@@ -89,7 +87,8 @@ struct ProbeConfig {
 };
 
 struct CircuitsConfig {
-  uint8_t paths = 2;  ///< 1 to 8, as disjoint as the topology allows
+  uint8_t paths = 2;                      ///< 1 to 8, as disjoint as the topology allows
+  FrameKind protect = FrameKind::header;  ///< the least kind at every hop
   ProbeConfig probe;
   uint64_t refresh_ns = 10 * kMinuteNs;  ///< 1 s to 24 h, less than life
   uint64_t life_ns = 60 * kMinuteNs;     ///< 2 s to 168 h
@@ -101,7 +100,8 @@ struct CircuitsConfig {
 /// Paths are resolved: those of files against the directory of router.yaml, sockets against
 /// `runtime`.
 struct RouterConfig {
-  std::string file;  ///< the path this was read from
+  std::string file;         ///< the path this was read from
+  bool laboratory = false;  ///< allows what gives protection up: kind `clear`
   MarkedName node;
   std::string identity_file;  ///< Ed25519 seed in base64, mode 0600
   std::string topology_file;

@@ -23,6 +23,22 @@ using PublicKey = std::array<uint8_t, 32>;    ///< Ed25519
 using Ipv6Address = std::array<uint8_t, 16>;  ///< also IPv4-mapped where a function says so
 using MacAddress = std::array<uint8_t, 6>;
 
+/// An AEAD, as a bit of a mask; where both ends have several, the lowest counts. All have keys of 32 bytes, nonces of
+/// 12 and tags of 16.
+enum class Suite : uint8_t { aes_256_gcm = 1, chacha20_poly1305 = 2 };
+using Suites = uint8_t;
+inline constexpr Suites kAllSuites = 3;
+
+/// What a frame is: the low four bits of its first byte (dataplane/protocol/frame.h). Of the three that carry packets
+/// the lower one protects more.
+enum class FrameKind : uint8_t {
+  frame = 0,   ///< all of packet and padding is sealed
+  header = 1,  ///< the first kHeaderSealed bytes of a Datagram are, the rest travels as it is
+  clear = 2,   ///< no tag, no counter: laboratories alone
+  handshake = 3,
+  hello = 4
+};
+
 enum class Family : uint8_t { ipv4 = 4, ipv6 = 6 };
 /// What becomes of packets while no circuit is up yet (up to 64 are held for a round trip first).
 enum class UntilUp : uint8_t { drop = 0, ip = 1 };

@@ -1,13 +1,13 @@
-// AES-256-GCM over a whole burst: operations hold bytes, never packet buffers, and an engine does
-// all of them in one pass. An engine's scratch belongs to one thread: one engine per worker and one
-// for the main core.
+// The AEADs (AES-256-GCM, ChaCha20-Poly1305) over a whole burst: operations hold bytes, never packet buffers, and an
+// engine does all of them in one pass. An engine's scratch belongs to one thread: one engine per worker and one for the
+// main core.
 //
 // On entry: every pointer of an operation is valid for its length; `data` may have any alignment
 // and any length up to kAeadMaxBytes, 0 included; no two operations of a burst overlap. After seal:
 // data is ciphertext, tag is written, `authentic` is true. After open: `authentic` says whether the
 // tag held (compared in constant time); data is plaintext when it did and of no meaning when it did
-// not. Cost: one virtual call per burst, no allocation. Source: NIST SP 800-38D; docs/protocol.md,
-// "Frame".
+// not. Cost: one virtual call per burst, no allocation. Source: NIST SP 800-38D, RFC 8439;
+// docs/protocol.md, "Frame".
 #pragma once
 
 #include <array>
@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+
+#include "dataplane/base/ids.h"
 
 namespace sky::dataplane {
 
@@ -37,6 +39,7 @@ struct AeadOp {
   const uint8_t* associated;
   uint32_t length;
   uint16_t associated_length;
+  Suite suite;
   bool authentic;
   std::array<uint8_t, kAeadNonceBytes> nonce;
 };
@@ -55,7 +58,7 @@ class AeadEngine {
  public:
   virtual ~AeadEngine() = default;
   /// Reads nothing but CPU-wide tables: the main core may expand keys for all workers.
-  virtual void expand(std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept = 0;
+  virtual void expand(Suite suite, std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept = 0;
   virtual void seal(std::span<AeadOp> ops) noexcept = 0;
   virtual void open(std::span<AeadOp> ops) noexcept = 0;
 };

@@ -25,12 +25,12 @@ void SendUse::add(const SealCounter& lane, uint64_t generation) noexcept {
 }
 
 bool ReceiveRing::put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
-                            Round round) {
+                            Round round, Suite suite) {
   if (seen_.knows(key_id)) return false;
   seen_.remember(key_id);
   Lineage& lineage = lineages_[parity];
   if (lineage.held) keeper_.withdraw(lineage, round.now_ns);
-  lineage.start(key_id, parity, secret, round.now_ns);
+  lineage.start(key_id, parity, suite, secret, round.now_ns);
   times_[parity] = {};
   newest_ = parity;
   keeper_.sweep(round.quiesced_ns);
@@ -95,10 +95,10 @@ void ReceiveRing::clear(uint64_t now_ns) {
 }
 
 bool SendRing::put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
-                         bool wait_for_peer, Round round) {
+                         bool wait_for_peer, Round round, Suite suite) {
   if (seen_.knows(key_id)) return false;
   seen_.remember(key_id);
-  lineages_[1 - active_].start(key_id, parity, secret, round.now_ns);
+  lineages_[1 - active_].start(key_id, parity, suite, secret, round.now_ns);
   waiting_ = wait_for_peer;
   if (!waiting_) promote(round);
   return true;

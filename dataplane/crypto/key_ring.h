@@ -65,7 +65,7 @@ class ReceiveRing {
   /// Replaces the chain of that parity. False when the key ID was seen before; nothing changes
   /// then.
   [[nodiscard]] bool put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
-                               Round round);
+                               Round round, Suite suite = Suite::aes_256_gcm);
   /// The newest chain's keys are in place: the peer may use them. At once after put_chain, unless
   /// it replaced a chain of its parity, whose slots need a quiescence first.
   bool ready() const;
@@ -108,7 +108,7 @@ class SendRing {
   /// still waits. Where it has the current chain's parity (the peer lost its state), sending pauses
   /// for one quiescence. False when the key ID was seen before; nothing changes then.
   [[nodiscard]] bool put_chain(uint64_t key_id, unsigned parity, std::span<const uint8_t, kChainSecretBytes> secret,
-                               bool wait_for_peer, Round round);
+                               bool wait_for_peer, Round round, Suite suite = Suite::aes_256_gcm);
   /// The key ID of the chain that waits for its peer.
   std::optional<uint64_t> waits_for() const;
   /// The peer was heard under that chain: it becomes current with the next tick.

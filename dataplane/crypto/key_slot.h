@@ -27,6 +27,7 @@ struct alignas(64) KeySlot {
   AeadKey key{};                   ///< main: rw, worker: ro
   Salt salt{};                     ///< main: rw, worker: ro; first 4 bytes of the nonce
   uint8_t epoch = 0;               ///< main: rw, worker: ro; as a link writes it
+  Suite suite{};                   ///< main: rw, worker: ro
   std::atomic<bool> live = false;  ///< main: rw, worker: ro; receive: may be used
   std::atomic<bool> seen = false;  ///< worker: sets, main: ro, clears with the key
   uint64_t generation = 0;         ///< main: rw, worker: ro; never 0 nor the same for two keys of a process

@@ -1,4 +1,4 @@
-// The dataplane's AEAD engine: IPsec-MB's direct AES-256-GCM calls, keys of the burst prefetched
+// The dataplane's AEAD engine: IPsec-MB's direct calls for both suites, keys of the burst prefetched
 // one operation ahead. Of IPsec-MB's three interfaces this one measured fastest at every burst and
 // size (perf/micro/aead_bench.cc holds the other two and prints the table): GCM has no lanes to
 // fill across packets, so jobs add bookkeeping and win nothing.
@@ -15,11 +15,13 @@ namespace sky::dataplane {
 
 class MbEngine final : public AeadEngine {
  public:
-  /// Cold path. Fails where the CPU has no AES and carry-less multiply instructions: IPsec-MB would
-  /// emulate them.
+  /// Cold path.
   static Result<std::unique_ptr<MbEngine>> create();
 
-  void expand(std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept override;
+  /// What this CPU does at speed: AES-256-GCM asks for AES and carry-less multiply instructions, which IPsec-MB would
+  /// emulate else.
+  Suites suites() const noexcept;
+  void expand(Suite suite, std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept override;
   void seal(std::span<AeadOp> ops) noexcept override;
   void open(std::span<AeadOp> ops) noexcept override;
 

@@ -12,12 +12,13 @@ std::atomic<uint64_t> last_generation = 0;
 
 }  // namespace
 
-void Lineage::start(uint64_t id, unsigned its_parity, std::span<const uint8_t, kChainSecretBytes> secret,
-                    uint64_t now_ns) noexcept {
+void Lineage::start(uint64_t id, unsigned its_parity, Suite its_suite,
+                    std::span<const uint8_t, kChainSecretBytes> secret, uint64_t now_ns) noexcept {
   chain.start(secret);
   key_id = id;
   installed_ns = now_ns;
   parity = its_parity;
+  suite = its_suite;
   step = 0;
   derived = 0;
   held = true;
@@ -41,7 +42,8 @@ void SlotKeeper::fill(Lineage& lineage) noexcept {
     if (state_[index] != State::empty) return;
     KeySlot& slot = slots_[index];
     const EpochKey epoch = lineage.chain.next();
-    engine_.expand(epoch.key, slot.key);
+    engine_.expand(lineage.suite, epoch.key, slot.key);
+    slot.suite = lineage.suite;
     slot.salt = epoch.salt;
     slot.epoch = link_epoch(lineage.parity, lineage.derived++);
     slot.generation = last_generation.fetch_add(1, std::memory_order_relaxed) + 1;

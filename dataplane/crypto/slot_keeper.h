@@ -22,12 +22,13 @@ struct Lineage {
   uint64_t key_id = 0;
   uint64_t installed_ns = 0;
   unsigned parity = 0;
+  Suite suite{};
   uint32_t step = 0;
   uint32_t derived = 0;
   bool held = false;
 
   unsigned slot(uint32_t of_step) const { return slot_index(parity, of_step); }
-  void start(uint64_t id, unsigned its_parity, std::span<const uint8_t, kChainSecretBytes> secret,
+  void start(uint64_t id, unsigned its_parity, Suite its_suite, std::span<const uint8_t, kChainSecretBytes> secret,
              uint64_t now_ns) noexcept;
 };
 

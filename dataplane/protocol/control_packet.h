@@ -31,7 +31,7 @@ struct ControlPacket {
   std::array<uint8_t, 16> header{};  ///< handshake: the LinkHeader, as on the wire
   uint64_t at_ns{};                  ///< up: when it was received, CLOCK_MONOTONIC
   uint8_t hop_limit{};               ///< down, route_packet
-  uint8_t queue_class{};             ///< down, route_packet
+  uint8_t treatment{};               ///< down, route_packet
   uint8_t pad[14]{};
   std::array<uint8_t, kSlotBytes - 64> payload{};
 };

@@ -35,7 +35,8 @@ namespace sky {
   X(bad_reserved) /* reserved bits set */                                                 \
   X(unknown_link) /* link index without a link */                                         \
   X(wrong_port)   /* that link is on another port */                                      \
-  X(weak_kind)    /* below the link's least kind */                                       \
+  X(weak_kind)    /* below the link's least kind, or the circuit's */                     \
+  X(wrong_kind)   /* a kind that carries no such packet */                                \
   X(no_key)       /* no receive key of that epoch */                                      \
   X(bad_lane)     /* more lanes than were agreed */                                       \
   X(bad_tag)      /* does not authenticate */                                             \

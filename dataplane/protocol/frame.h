@@ -21,9 +21,6 @@ struct EthernetHeader {
 };
 static_assert(sizeof(EthernetHeader) == 14);
 
-/// Low four bits of the first byte. `header` and `clear` are named so that a lesser kind is dropped by its name.
-enum class FrameKind : uint8_t { frame = 0, header = 1, clear = 2, handshake = 3, hello = 4 };
-
 /// The associated data of the link AEAD, rewritten and sealed anew at each hop.
 struct LinkHeader {
   uint8_t version_kind;  ///< version (high four bits), FrameKind (low four)
@@ -37,6 +34,9 @@ static_assert(sizeof(LinkHeader) == 16);
 
 inline constexpr uint8_t version_kind(FrameKind kind) {
   return static_cast<uint8_t>(kFrameVersion << 4 | static_cast<uint8_t>(kind));
+}
+inline constexpr FrameKind kind_of(const LinkHeader& header) {
+  return static_cast<FrameKind>(header.version_kind & 0x0f);
 }
 inline constexpr uint8_t kReservedClassBits = 0x07;
 inline constexpr unsigned class_of(uint8_t class_ecn) {
@@ -77,7 +77,22 @@ struct DatagramHeader {
 };
 static_assert(sizeof(DatagramHeader) == 24);
 
+// How a circuit's packets travel, in one byte, its treatment: class (high three bits), least kind (bits 3 and 2: on a
+// link that agreed on less they are protected so all the same), queue (low two).
+inline constexpr uint8_t kTreatmentClass = 0xe0;
+inline constexpr uint8_t kTreatmentQueue = 0x03;
+inline constexpr uint8_t make_treatment(uint8_t queue_and_class, FrameKind least) {
+  return static_cast<uint8_t>(queue_and_class | static_cast<uint8_t>(least) << 2);
+}
+inline constexpr FrameKind least_kind_of(uint8_t treatment) {
+  return static_cast<FrameKind>(treatment >> 2 & 3);
+}
+inline constexpr bool is_treatment(uint8_t value) {
+  return (value & 0x10) == 0 && (value & kTreatmentQueue) != 3 && least_kind_of(value) <= FrameKind::clear;
+}
+
 inline constexpr uint16_t kStreams = 1 << 14;
+inline constexpr unsigned kMaxLanes = 16;  ///< of a link, workers of a node, streams of a circuit and direction
 
 inline constexpr uint64_t pack_stream(unsigned epoch, unsigned stream, uint64_t counter) {
   return uint64_t{epoch & 3} << 62 | uint64_t{stream & (kStreams - 1u)} << 48 | counter;
@@ -101,7 +116,9 @@ struct LivenessPayload {
 };
 static_assert(sizeof(LivenessPayload) == 24);
 
-inline constexpr size_t kMinSealedBytes = 14;    ///< packet and padding on Ethernet: a frame is never shorter than 60
+inline constexpr size_t kMinSealedBytes = 14;  ///< packet and padding on Ethernet: a frame is never shorter than 60
+inline constexpr size_t kHeaderSealed = 32;    ///< of a packet in a frame of kind `header`
+inline constexpr size_t kHeaderLeastSize = kHeaderSealed - sizeof(PacketHeader);  ///< `size` of a packet that may
 inline constexpr size_t kMaxDeadRoutes = 256;    ///< route IDs in one dead_routes packet
 inline constexpr size_t kMaxSignalBytes = 1400;  ///< payload of one signal packet
 

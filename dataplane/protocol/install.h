@@ -118,7 +118,7 @@ struct LinkMessage {
   PortIndex port{};
   MacAddress peer_mac{};
   uint16_t ether_type{};
-  uint8_t least_kind{};    ///< FrameKind
+  uint8_t least_kind{};    ///< FrameKind: what is taken
   uint8_t multiplier{};    ///< liveness: detection after so many intervals, 2..10
   uint32_t interval_us{};  ///< liveness: 1,000..1,000,000
   uint32_t hold_ms{};      ///< up after this long without a fault, doubling to 60 s
@@ -126,7 +126,10 @@ struct LinkMessage {
   uint8_t rx_parity{};     ///< dump: parity of the newest receive chain
   uint8_t tx_parity{};     ///< dump: of the current send chain
   uint8_t keyed{};         ///< dump: bit 0 has a receive key, bit 1 a send key
-  uint8_t pad[7]{};
+  uint8_t kind{};          ///< FrameKind: what is sent, the stronger of both ends' least; a circuit may demand more
+  uint8_t lanes = 1;       ///< that the peer seals on
+  Suite suite{};           ///< dump: of the current send chain
+  uint8_t pad[4]{};
   uint64_t cookie{};  ///< the owner's word, kept and dumped
   uint8_t rest[16]{};
 };
@@ -144,7 +147,8 @@ struct KeyChainMessage {
   uint64_t key_id{};        ///< names this chain once and for all; the same for both directions of a handshake
   uint8_t wait_for_peer{};  ///< send chain: current only after an authentic frame under the receive
                             ///< chain of `key_id`
-  uint8_t pad[7]{};
+  Suite suite = Suite::aes_256_gcm;
+  uint8_t pad[6]{};
   std::array<uint8_t, 32> secret{};
   uint8_t rest[8]{};
 };
@@ -171,7 +175,7 @@ struct alignas(8) Rule {
   RouteId route_id{};   ///< the whole ID; its low bits are the index
   LinkIndex in_link{};  ///< the one link it may arrive on
   RuleAction action{};
-  uint8_t queue_class{};  ///< class (high three bits), queue (low two)
+  uint8_t treatment{};    ///< see frame.h
   LinkIndex next_link{};  ///< forward; for consume kNoLink
   LinkIndex alternate_link{};
   RouteId next_route{};  ///< as the next node allocated it
@@ -223,7 +227,7 @@ struct MemberMessage {
   SessionIndex session{};
   uint16_t stream{};  ///< first stream; worker w seals on stream + w
   uint16_t mtu{};     ///< largest IP packet this circuit carries
-  uint8_t queue_class{};
+  uint8_t treatment{};
   uint8_t pad[3]{};
   CircuitId circuit{};
   uint64_t cookie{};

@@ -49,7 +49,7 @@ struct AttachReply {
   uint64_t magic = kSegmentMagic;
   AbiSizes sizes;
   AttachStatus status{};
-  uint32_t reserved{};
+  uint32_t suites{};   ///< Suites that this dataplane seals with
   uint64_t boot_id{};  ///< random, of this run of the dataplane
   uint64_t fence{};    ///< rises with each attachment; a batch with another is refused
   uint64_t counters_bytes{};

@@ -80,6 +80,10 @@ inline uint8_t* link_tag(uint8_t* data) {
 inline PacketHeader& packet_header(uint8_t* data) {
   return *reinterpret_cast<PacketHeader*>(data + kLinkOverhead);
 }
+/// How much behind the tag a frame of that kind seals.
+inline uint32_t sealed_length(const Slot& slot, FrameKind kind) {
+  return kind == FrameKind::header ? uint32_t{kHeaderSealed} : slot.length - uint32_t{kLinkOverhead};
+}
 inline uint8_t* packet_payload(uint8_t* data) {
   return data + kLinkOverhead + sizeof(PacketHeader);
 }

@@ -39,6 +39,7 @@ bool prepare(Context& context, Slot& slot, AeadOp& op, SessionAssociated& associ
 
   associated = {Be64(slot.session->put.load(std::memory_order_acquire)->session_id), Be64(epoch)};
   op.key = &slot.key->key;
+  op.suite = slot.key->suite;
   op.data = slot.data + kDatagramOverhead;
   op.length = static_cast<uint32_t>(packet_header(slot.data).size.get() - sizeof(DatagramHeader));
   op.tag = header.tag.data();

@@ -52,7 +52,7 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& 
   slot.session = view.members[chosen].session;
   slot.stream = static_cast<uint16_t>(member.stream + context.number);
   slot.hop_limit = member.hop_limit;
-  slot.queue_class = member.queue_class;
+  slot.treatment = member.treatment;
   group->stats[chosen].packets.add(1);
   group->stats[chosen].bytes.add(slot.length);
   const uint16_t size = static_cast<uint16_t>(sizeof(DatagramHeader) + slot.length);
@@ -80,6 +80,7 @@ bool prepare(const SealLimits& limits, Slot& slot, AeadOp& op, SessionAssociated
   header.epoch_stream_counter = Be64(pack_stream(epoch, slot.stream, counter));
   associated = {Be64(session.put.load(std::memory_order_acquire)->session_id), Be64(epoch)};
   op.key = &key.key;
+  op.suite = key.suite;
   op.data = slot.data + kDatagramOverhead;
   op.length = static_cast<uint32_t>(slot.length - kDatagramOverhead);
   op.tag = header.tag.data();

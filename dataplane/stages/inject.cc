@@ -40,7 +40,7 @@ void send_packet(Context& context, const ControlPacket& packet, Batch& batch) no
   std::memcpy(packet_payload(slot->data), packet.payload.data(), packet.length);
   if (!on_route) return;
   slot->hop_limit = packet.hop_limit;
-  slot->queue_class = packet.queue_class;
+  slot->treatment = packet.treatment;
 }
 
 }  // namespace

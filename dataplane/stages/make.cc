@@ -24,7 +24,7 @@ Slot* make_packet(Context& context, Batch& batch, Link& link, PacketType type, R
   slot.link = &link;
   slot.length = static_cast<uint16_t>(length);
   slot.hop_limit = 64;
-  slot.queue_class = kControlQueue;
+  slot.treatment = kControlQueue;
   packet_header(slot.data) = {static_cast<uint8_t>(type), Be32(to_underlying(route)), Be16(size)};
   return &slot;
 }

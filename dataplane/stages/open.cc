@@ -20,8 +20,20 @@ ReplayWindow<>& window_of(const Slot& slot, unsigned lane) noexcept {
   return slot.link->lanes[lane].receive.of(slot_index(slot.key->epoch), slot.key->generation);
 }
 
+void count_received(Slot& slot) noexcept {
+  slot.link->stats->received.add(1);
+  slot.link->stats->received_bytes.add(slot.length);
+}
+
+/// True when there is something to open.
 bool prepare(Slot& slot, AeadOp& op) noexcept {
   const LinkHeader& header = link_header(slot.data);
+  const FrameKind kind = kind_of(header);
+  if (kind == FrameKind::clear) {
+    count_received(slot);
+    slot.verdict = Verdict::next;
+    return false;
+  }
   slot.key = slot.link->receive.for_link(header.epoch);
   if (slot.key == nullptr) {
     drop(slot, Drop::no_key);
@@ -38,8 +50,9 @@ bool prepare(Slot& slot, AeadOp& op) noexcept {
     return false;
   }
   op.key = &slot.key->key;
+  op.suite = slot.key->suite;
   op.data = slot.data + kLinkOverhead;
-  op.length = slot.length - static_cast<uint32_t>(kLinkOverhead);
+  op.length = sealed_length(slot, kind);
   op.tag = link_tag(slot.data);
   op.associated = slot.data;
   op.associated_length = sizeof(LinkHeader);
@@ -61,8 +74,7 @@ void finish(Context& context, Slot& slot, const AeadOp& op) noexcept {
   }
   slot.key->mark_seen();
   link.liveness.heard(context.now_ns);
-  link.stats->received.add(1);
-  link.stats->received_bytes.add(slot.length);
+  count_received(slot);
   slot.verdict = Verdict::next;
 }
 

@@ -53,7 +53,7 @@ void send_probe(Context& context, Group& group, unsigned slot, const Member& mem
   const ProbePayload payload{Be64(context.now_ns), Be64(uint64_t{to_underlying(group.index)} * kMaxMembers + slot)};
   std::memcpy(packet_payload(probe->data), &payload, sizeof(payload));
   probe->hop_limit = member.put.hop_limit;
-  probe->queue_class = member.put.queue_class;
+  probe->treatment = member.put.treatment;
   group.stats[slot].probes_sent.add(1);
 }
 
@@ -87,7 +87,7 @@ void answer_ping(Context& context, const FoundRule& found, Slot& slot) noexcept 
   packet.route_id = Be32(to_underlying(back_of(*found.rule).twin));
   slot.link = back;
   slot.hop_limit = 64;
-  slot.queue_class = found.head.queue_class;
+  slot.treatment = found.head.treatment;
   slot.verdict = Verdict::next;
 }
 

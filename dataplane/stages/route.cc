@@ -8,6 +8,23 @@ namespace sky::dataplane {
 
 namespace {
 
+/// Whether the frame is exactly as long as its packet says, and of a kind that may carry it; a drop if not.
+bool fits_kind(Slot& slot, FrameKind kind) noexcept {
+  const PacketHeader& packet = packet_header(slot.data);
+  const size_t whole = kLinkOverhead + std::max(sizeof(PacketHeader) + packet.size.get(), kMinSealedBytes);
+  const bool cut = kind == FrameKind::clear && slot.length > whole;  // nobody vouches for what follows
+  if (cut) slot.length = static_cast<uint16_t>(whole);
+  if (slot.length != whole) {
+    drop(slot, Drop::bad_size);
+    return false;
+  }
+  const bool control = packet.route_id.get() == to_underlying(kControlRoute);
+  const bool datagram = packet.type == to_underlying(PacketType::datagram);
+  if (kind == FrameKind::frame || (!control && (datagram || kind == FrameKind::clear))) return true;
+  drop(slot, Drop::wrong_kind);
+  return false;
+}
+
 /// The link to leave by: the next hop, or its alternate while that is down.
 bool choose_next(Context& context, const Rule& rule, Slot& slot, RouteId& route_id) noexcept {
   const auto& links = context.tables.links;
@@ -26,12 +43,12 @@ bool choose_next(Context& context, const Rule& rule, Slot& slot, RouteId& route_
 void forward(Context& context, const FoundRule& found, Slot& slot) noexcept {
   const LinkHeader& header = link_header(slot.data);
   if (header.hop_limit <= 1) return drop(slot, Drop::hop_limit);
-  if (class_of(header.class_ecn) != class_of(found.head.queue_class)) return drop(slot, Drop::wrong_class);
+  if (class_of(header.class_ecn) != class_of(found.head.treatment)) return drop(slot, Drop::wrong_class);
   RouteId next_route;
   if (!choose_next(context, *found.rule, slot, next_route)) return drop(slot, Drop::link_down);
   packet_header(slot.data).route_id = Be32(to_underlying(next_route));
   slot.hop_limit = static_cast<uint8_t>(header.hop_limit - 1);
-  slot.queue_class = found.head.queue_class;
+  slot.treatment = found.head.treatment;
   slot.verdict = Verdict::next;
   context.worked = true;
 }
@@ -62,20 +79,18 @@ void consume(Context& context, const FoundRule& found, Slot& slot) noexcept {
 void route(Context& context, Batch& batch) noexcept {
   for (const Slot& slot : batch) context.tables.rules.prefetch(RouteId{packet_header(slot.data).route_id.get()});
   for (Slot& slot : batch) {
-    const PacketHeader& packet = packet_header(slot.data);
-    const size_t inside = std::max(sizeof(PacketHeader) + packet.size.get(), kMinSealedBytes);
-    if (slot.length != kLinkOverhead + inside) {
-      drop(slot, Drop::bad_size);
-      continue;
-    }
-    const RouteId id{packet.route_id.get()};
+    const FrameKind kind = kind_of(link_header(slot.data));
+    if (!fits_kind(slot, kind)) continue;
+    const RouteId id{packet_header(slot.data).route_id.get()};
     if (id == kControlRoute) {
       control(context, slot);
       continue;
     }
     const FoundRule found = context.tables.rules.find(id, slot.link->index, slot.drop);
     if (found.rule == nullptr) continue;  // a drop, and find said why
-    if (found.head.action == RuleAction::forward) {
+    if (kind > least_kind_of(found.head.treatment)) {
+      drop(slot, Drop::weak_kind);
+    } else if (found.head.action == RuleAction::forward) {
       forward(context, found, slot);
     } else {
       consume(context, found, slot);

@@ -6,19 +6,52 @@ namespace sky::dataplane {
 
 namespace {
 
-/// Zeros, also where a frame that passes through had something else: what hides there goes no further.
-void pad(Slot& slot) noexcept {
+/// Zeros up to the carrier's least, also where a frame that passes through had something else: what hides there goes no
+/// further.
+void pad(Slot& slot, size_t least) noexcept {
   const size_t packet = sizeof(PacketHeader) + packet_header(slot.data).size.get();
-  if (packet >= kMinSealedBytes) return;
-  std::memset(slot.data + kLinkOverhead + packet, 0, kMinSealedBytes - packet);
-  slot.length = kLinkOverhead + kMinSealedBytes;
+  if (packet >= least) return;
+  std::memset(slot.data + kLinkOverhead + packet, 0, least - packet);
+  slot.length = static_cast<uint16_t>(kLinkOverhead + least);
 }
 
+/// What both ends of the link agreed on, or more where the circuit asks for it or the packet cannot do with less.
+FrameKind choose_kind(const LinkConfig& config, const Slot& slot) noexcept {
+  const auto kind = std::min(FrameKind{config.put.kind}, least_kind_of(slot.treatment));
+  const PacketHeader& packet = packet_header(slot.data);
+  if (kind == FrameKind::frame || packet.route_id == Be32(to_underlying(kControlRoute))) return FrameKind::frame;
+  const bool datagram = packet.type == to_underlying(PacketType::datagram);
+  if (kind == FrameKind::header && (!datagram || packet.size.get() < kHeaderLeastSize)) return FrameKind::frame;
+  return kind;
+}
+
+/// A clear frame has no tag: the link header stands where that would end.
+void send_clear(const LinkConfig& config, Slot& slot) noexcept {
+  pad(slot, kMinSealedBytes + kTagBytes);
+  slot.data += kTagBytes;
+  slot.length = static_cast<uint16_t>(slot.length - kTagBytes);
+  std::memcpy(slot.data - sizeof(EthernetHeader), &config.ethernet, sizeof(EthernetHeader));
+  const LinkHeader header{.version_kind = version_kind(FrameKind::clear),
+                          .hop_limit = slot.hop_limit,
+                          .epoch = 0,
+                          .class_ecn = static_cast<uint8_t>(slot.treatment & kTreatmentClass),
+                          .link_index = Be32(config.put.peer_index),
+                          .lane_counter = Be64(0)};
+  std::memcpy(slot.data, &header, sizeof(header));
+}
+
+/// True when there is something to seal.
 bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op) noexcept {
   const LinkConfig& config = *slot.link->config.load(std::memory_order_acquire);
-  pad(slot);
+  pad(slot, kMinSealedBytes);
   if (slot.length > config.put.mtu) {
     drop(slot, Drop::too_big);
+    return false;
+  }
+  const FrameKind kind = choose_kind(config, slot);
+  if (kind == FrameKind::clear) {
+    send_clear(config, slot);
+    slot.verdict = Verdict::next;
     return false;
   }
   const KeySlot* key = slot.link->send.now();
@@ -26,22 +59,24 @@ bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op)
     drop(slot, Drop::no_send_key);
     return false;
   }
-  const uint64_t counter = slot.link->lanes[context.number].send.next(key->generation, slot.length, limits);
+  const uint64_t counter =
+      slot.link->lanes[context.number].send.next(key->generation, sealed_length(slot, kind), limits);
   if (counter == SealCounter::kStopped) {
     drop(slot, Drop::key_exhausted);
     return false;
   }
   std::memcpy(slot.data - sizeof(EthernetHeader), &config.ethernet, sizeof(EthernetHeader));
-  const LinkHeader header{.version_kind = version_kind(FrameKind::frame),
+  const LinkHeader header{.version_kind = version_kind(kind),
                           .hop_limit = slot.hop_limit,
                           .epoch = key->epoch,
-                          .class_ecn = static_cast<uint8_t>(slot.queue_class & 0xe0),
+                          .class_ecn = static_cast<uint8_t>(slot.treatment & kTreatmentClass),
                           .link_index = Be32(config.put.peer_index),
                           .lane_counter = Be64(uint64_t{context.number} << 56 | counter)};
   std::memcpy(slot.data, &header, sizeof(header));
   op.key = &key->key;
+  op.suite = key->suite;
   op.data = slot.data + kLinkOverhead;
-  op.length = slot.length - static_cast<uint32_t>(kLinkOverhead);
+  op.length = sealed_length(slot, kind);
   op.tag = link_tag(slot.data);
   op.associated = slot.data;
   op.associated_length = sizeof(LinkHeader);

@@ -46,7 +46,7 @@ void transmit(Context& context, Batch& batch) noexcept {
     slot.link->stats->transmitted_bytes.add(slot.length);
 
     const auto port = to_underlying(slot.link->config.load(std::memory_order_acquire)->put.port);
-    queue_frame(context, port, std::min<unsigned>(slot.queue_class & 3, kQueues - 1), mbuf);
+    queue_frame(context, port, std::min<unsigned>(slot.treatment & 3, kQueues - 1), mbuf);
   }
   batch.count = 0;
 }

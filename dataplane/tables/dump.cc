@@ -23,6 +23,7 @@ InstallMessage row_of(const Link& link) {
   row.rx_parity = static_cast<uint8_t>(link.ring->receive.used_parity());
   row.tx_parity = static_cast<uint8_t>(link.ring->send.current_parity());
   row.keyed = keyed_bits(*link.ring);
+  if (const KeySlot* key = link.send.now()) row.suite = key->suite;
   return InstallMessage::of(row);
 }
 

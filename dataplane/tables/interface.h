@@ -29,6 +29,8 @@ struct Capacities {
   uint32_t rules;
   uint32_t groups;
   uint32_t destinations;
+  Suites suites = kAllSuites;  ///< that keys may be of
+  bool laboratory = false;     ///< links may be of kind `clear`
 };
 
 /// What stands. Arguments may be any value: what is out of range does not stand.

@@ -51,7 +51,7 @@ struct RuleHead {
   RouteId route_id;
   LinkIndex in_link;
   RuleAction action;
-  uint8_t queue_class;
+  uint8_t treatment;
 };
 struct RuleNext {
   LinkIndex link, alternate_link;

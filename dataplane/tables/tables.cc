@@ -63,11 +63,11 @@ bool Tables::key_seen(const KeyChainMessage& chain) const {
 void Tables::put_key_chain(const KeyChainMessage& message) {
   KeyRing& ring = *ring_of(message.owner, message.index);
   if (message.direction == Direction::send) {
-    static_cast<void>(
-        ring.send.put_chain(message.key_id, message.parity, message.secret, message.wait_for_peer != 0, round_));
+    static_cast<void>(ring.send.put_chain(message.key_id, message.parity, message.secret, message.wait_for_peer != 0,
+                                          round_, message.suite));
     return;
   }
-  static_cast<void>(ring.receive.put_chain(message.key_id, message.parity, message.secret, round_));
+  static_cast<void>(ring.receive.put_chain(message.key_id, message.parity, message.secret, round_, message.suite));
   unconfirmed_.insert({message.owner, message.index});
   if (!ring.receive.ready()) unready_.push_back({message.owner, message.index});
 }

@@ -50,11 +50,11 @@ class ModelRouter {
     const auto chain = m.as<KeyChainMessage>();
     Keys& keys = chain.owner == KeyOwner::link ? links_[chain.index].keys : sessions_[chain.index].keys;
     if (chain.direction == Direction::send) {
-      keys.send.emplace(chain.secret);
+      keys.send.emplace(chain.secret, chain.suite);
       keys.send_parity = chain.parity;
       keys.counters.clear();
     } else {
-      keys.receive.insert_or_assign(chain.parity, Chain(chain.secret));
+      keys.receive.insert_or_assign(chain.parity, Chain(chain.secret, chain.suite));
       std::erase_if(keys.seen, [&](const auto& window) { return window.first.first >> 1 == chain.parity; });
     }
   }
@@ -80,7 +80,9 @@ class ModelRouter {
     const auto link = links_.find(header.link_index);
     if (link == links_.end()) return drop(Drop::unknown_link);
     if (to_underlying(link->second.put.port) != port) return drop(Drop::wrong_port);
-    if (kind != 0) return drop(Drop::weak_kind);
+    if (kind > link->second.put.least_kind) return drop(Drop::weak_kind);
+    if (kind == 2) return packet(link->second, header, part(inside, 16));
+    if (kind == 1 && inside.size() < 64) return drop(Drop::frame_short);
     Keys& keys = link->second.keys;
     const unsigned parity = header.epoch >> 7, step = header.epoch & 127;
     const auto chain = keys.receive.find(parity);
@@ -93,10 +95,7 @@ class ModelRouter {
     if (!seen.add(header.lane_counter)) return drop(Drop::replayed);
     packet(link->second, header, *opened);
   }
-  void plain(const Bytes& packet) {
-    ++out_.change.injected_tun;
-    ingress(packet);
-  }
+  void plain(const Bytes& packet) { ++out_.change.injected_tun, ingress(packet); }
   void release() {  // a turn: frames, release, plain, timers
     port_ = UINT_MAX;
     for (size_t at = held_.size(); at-- > 0;) {
@@ -119,7 +118,8 @@ class ModelRouter {
     for (auto& [index, group] : groups_) {
       if (!group.member || group.circuit == group.member->circuit) continue;
       group.circuit = group.member->circuit;
-      send(links_[to_underlying(group.member->link)], 64, group.member->queue_class, Bytes(7 + 16), true);
+      send(links_[to_underlying(group.member->link)], 64, group.member->treatment,
+           test::packet(4, to_underlying(group.member->route), Bytes(16)), true);
     }
   }
 
@@ -146,22 +146,21 @@ class ModelRouter {
     std::optional<MemberMessage> member;
     CircuitId circuit{};  ///< the last that started to live
   };
-
   void drop(Drop why) { ++out_.change.of(why); }
   void local() { ++out_.change.delivered_local; }
-  void punt(Bytes payload) {
-    ++out_.change.punted;
-    out_.punted.push_back(std::move(payload));
-  }
+  void punt(Bytes payload) { ++out_.change.punted, out_.punted.push_back(std::move(payload)); }
   void packet(Link& link, const Header& header, const Bytes& inside) {
-    const size_t size = get(inside, 5, 2);
-    if (inside.size() != std::max<size_t>(7 + size, 14)) return drop(Drop::bad_size);
+    const size_t size = get(inside, 5, 2), whole = std::max<size_t>(7 + size, 14);
+    const unsigned kind = header.version_kind & 15;
+    if (kind == 2 ? inside.size() < whole : inside.size() != whole) return drop(Drop::bad_size);
     const auto route = static_cast<uint32_t>(get(inside, 1, 4));
+    if (kind != 0 && (route == 0 || (kind == 1 && inside[0] != 17))) return drop(Drop::wrong_kind);
     const Bytes payload = part(inside, 7, size);
     if (route == 0) return between_two(link, inside[0], payload);
     const auto rule = rules_.find(route);
     if (rule == rules_.end()) return drop(Drop::unknown_route);
     if (rule->second.in_link != link.put.link) return drop(Drop::wrong_link);
+    if (kind > (rule->second.treatment >> 2 & 3u)) return drop(Drop::weak_kind);
     if (rule->second.action == RuleAction::forward) return forward(rule->second, header, inside[0], payload);
     consume(rule->second, link, inside[0], payload);
   }
@@ -176,12 +175,12 @@ class ModelRouter {
   }
   void forward(const Rule& rule, const Header& header, unsigned type, const Bytes& payload) {
     if (header.hop_limit <= 1) return drop(Drop::hop_limit);
-    if (header.class_ecn >> 5 != rule.queue_class >> 5) return drop(Drop::wrong_class);
+    if (header.class_ecn >> 5 != rule.treatment >> 5) return drop(Drop::wrong_class);
     const bool primary = usable(rule.next_link);
     const LinkIndex next = primary ? rule.next_link : rule.alternate_link;
     if (!usable(next)) return drop(Drop::link_down);
     const uint32_t route = to_underlying(primary ? rule.next_route : rule.alternate_route);
-    send(links_[to_underlying(next)], static_cast<uint8_t>(header.hop_limit - 1), rule.queue_class,
+    send(links_[to_underlying(next)], static_cast<uint8_t>(header.hop_limit - 1), rule.treatment,
          test::packet(type, route, payload));
   }
   void consume(const Rule& rule, const Link& link, unsigned type, const Bytes& payload) {
@@ -194,8 +193,7 @@ class ModelRouter {
     if (!link.up) return drop(Drop::link_down);
     local();
     ++out_.change.injected_probe;
-    send(links_[to_underlying(link.put.link)], 64, rule.queue_class,
-         test::packet(5, to_underlying(rule.twin), payload));
+    send(links_[to_underlying(link.put.link)], 64, rule.treatment, test::packet(5, to_underlying(rule.twin), payload));
   }
   void pong(const Rule& rule, const Bytes& payload) {
     if (payload.size() != 16) return drop(Drop::bad_control);
@@ -246,22 +244,25 @@ class ModelRouter {
     const Bytes datagram =
         seal_datagram(session.keys.send->step(0), session.put.session_id, session.keys.send_parity << 1, member.stream,
                       session.keys.counters[member.stream]++, inner);
-    send(links_[to_underlying(member.link)], member.hop_limit, member.queue_class,
+    send(links_[to_underlying(member.link)], member.hop_limit, member.treatment,
          test::packet(17, to_underlying(member.route), datagram));
   }
-
-  void send(Link& link, uint8_t hop_limit, uint8_t queue_class, Bytes inside, bool starts_here = false) {
+  void send(Link& link, uint8_t hop_limit, uint8_t treatment, Bytes inside, bool starts_here = false) {
     out_.change.injected_probe += starts_here;
+    unsigned kind = std::min<unsigned>(link.put.kind, treatment >> 2 & 3);
+    if (get(inside, 1, 4) == 0 || (kind == 1 && (inside[0] != 17 || inside.size() < 32))) kind = 0;
     inside.resize(std::max<size_t>(inside.size(), 14));
     if (32 + inside.size() > link.put.mtu) return drop(Drop::too_big);
-    if (!link.keys.send) return drop(Drop::no_send_key);
-    const Header header{.hop_limit = hop_limit,
-                        .epoch = static_cast<uint8_t>(link.keys.send_parity << 7),
-                        .class_ecn = static_cast<uint8_t>(queue_class & 0xe0),
+    if (kind == 2) inside.resize(std::max<size_t>(inside.size(), 30));
+    if (kind != 2 && !link.keys.send) return drop(Drop::no_send_key);
+    const Header header{.version_kind = static_cast<uint8_t>(0x10 | kind),
+                        .hop_limit = hop_limit,
+                        .epoch = static_cast<uint8_t>(kind == 2 ? 0 : link.keys.send_parity << 7),
+                        .class_ecn = static_cast<uint8_t>(treatment & 0xe0),
                         .link_index = link.put.peer_index,
-                        .lane_counter = link.keys.counters[0]++};
-    const Bytes frame = seal_frame(link.keys.send->step(0), header, inside);
-    out_.sent.push_back({to_underlying(link.put.port), queue_class & 3u, starts_here ? Bytes{} : frame});
+                        .lane_counter = kind == 2 ? 0 : link.keys.counters[0]++};
+    const Bytes frame = kind == 2 ? header.bytes() + inside : seal_frame(link.keys.send->step(0), header, inside);
+    out_.sent.push_back({to_underlying(link.put.port), treatment & 3u, starts_here ? Bytes{} : frame});
     ++out_.change.transmitted;
   }
   bool usable(LinkIndex link) const {
@@ -271,7 +272,6 @@ class ModelRouter {
   bool ready(const Group& group) const {
     return group.member && group.circuit != CircuitId{} && usable(group.member->link);
   }
-
   uint32_t destination(const Bytes& packet, bool source) const {
     const bool six = packet[0] >> 4 == 6;
     const Bytes address = part(packet, six ? (source ? 8 : 24) : (source ? 12 : 16), six ? 16 : 4);
@@ -283,7 +283,6 @@ class ModelRouter {
     }
     return best.second;
   }
-
   uint16_t port_mtu_;
   unsigned port_ = UINT_MAX;  ///< of the burst under way
   uint64_t burst_ = 1;

@@ -24,12 +24,25 @@ Bytes World::some_bytes(size_t count) {
   return out;
 }
 
+FrameKind World::any_kind() {
+  return FrameKind{static_cast<uint8_t>(below(3))};
+}
+
 // --- installs
+
+namespace {
+
+Suite suite_of(uint64_t key) {
+  return key % 2 == 0 ? Suite::aes_256_gcm : Suite::chacha20_poly1305;
+}
+
+}  // namespace
 
 std::vector<InstallMessage> World::new_link(uint16_t index) {
   const uint64_t key = next_key_++;
-  LinkPeer peer(index, static_cast<uint16_t>(below(65536)), key);
+  LinkPeer peer(index, static_cast<uint16_t>(below(65536)), key, suite_of(key));
   peer.parity = static_cast<unsigned>(below(2));
+  peer.kind = chance(70) ? FrameKind::clear : any_kind();
   auto installs = link_installs(peer, static_cast<unsigned>(below(kPorts)));
   for (size_t i : {1, 2}) {
     auto chain = installs[i].as<KeyChainMessage>();
@@ -52,21 +65,20 @@ std::vector<InstallMessage> World::new_session(uint32_t index) {
 std::vector<InstallMessage> World::renewed(KeyOwner owner, uint32_t index) {
   const uint64_t key = next_key_++;
   const auto parity = static_cast<unsigned>(below(2));
-  return {message(chain_put(owner, index, Direction::receive, parity, key, secret_of(key * 2))),
-          message(chain_put(owner, index, Direction::send, parity, key, secret_of(key * 2 + 1)))};
+  return {message(chain_put(owner, index, Direction::receive, parity, key, secret_of(key * 2), suite_of(key))),
+          message(chain_put(owner, index, Direction::send, parity, key, secret_of(key * 2 + 1), suite_of(key)))};
 }
 
 InstallMessage World::new_rule() {
   const auto route = static_cast<uint32_t>((random_() & 0xfffff000) | below(kRuleSlots));
-  const uint8_t queue_class = static_cast<uint8_t>(below(3) << 5 | below(3));
+  const uint8_t treatment = make_treatment(static_cast<uint8_t>(below(3) << 5 | below(3)), any_kind());
   const auto link = static_cast<uint16_t>(below(kLinks));
   if (chance(40)) {
     return message(consume_put(route, link, static_cast<uint32_t>(below(kSessions)), static_cast<uint16_t>(below(6)),
-                               static_cast<uint16_t>(1 + below(3)), static_cast<uint32_t>(1 + below(1000)),
-                               queue_class));
+                               static_cast<uint16_t>(1 + below(3)), static_cast<uint32_t>(1 + below(1000)), treatment));
   }
   RuleMessage rule = forward_put(route, link, static_cast<uint16_t>(below(kLinks)),
-                                 1 + static_cast<uint32_t>(random_() >> 33), queue_class);
+                                 1 + static_cast<uint32_t>(random_() >> 33), treatment);
   if (chance(50)) {
     rule.rule.alternate_link = LinkIndex{static_cast<uint16_t>(below(kLinks))};
     rule.rule.alternate_route = RouteId{1 + static_cast<uint32_t>(random_() >> 33)};
@@ -80,7 +92,7 @@ InstallMessage World::new_member(uint32_t group) {
                                     static_cast<uint32_t>(below(kSessions)), static_cast<uint16_t>(below(4)));
   member.hop_limit = static_cast<uint8_t>(40 + below(25));
   member.mtu = static_cast<uint16_t>(576 + below(900));
-  member.queue_class = static_cast<uint8_t>(below(8) << 5 | below(3));
+  member.treatment = make_treatment(static_cast<uint8_t>(below(8) << 5 | below(3)), any_kind());
   member.circuit = {static_cast<uint8_t>(1 + below(100)), 1};
   return message(member);
 }
@@ -125,7 +137,9 @@ std::vector<InstallMessage> World::change() {
       return renewed(KeyOwner::session, static_cast<uint32_t>(below(kSessions)));
     case 5: {
       const auto& [index, ends] = any(links_);
-      LinkMessage put = link_put(LinkPeer(index, 0, 0), ends.port);
+      LinkPeer peer(index, 0, 0);
+      peer.kind = any_kind();
+      LinkMessage put = link_put(peer, ends.port);
       put.peer_index = static_cast<uint16_t>(below(65536));
       put.mtu = static_cast<uint16_t>(chance(50) ? 1500 : 576 + below(900));
       return {message(put)};
@@ -180,10 +194,10 @@ void World::accepted(const std::vector<InstallMessage>& batch) {
     if (chain.direction == Direction::send) continue;
     if (chain.owner == KeyOwner::link) {
       const auto index = static_cast<uint16_t>(chain.index);
-      links_[index].peers.emplace_back(index, 0, chain.key_id).parity = chain.parity;
+      links_[index].peers.emplace_back(index, 0, chain.key_id, chain.suite).parity = chain.parity;
     } else {
       SessionEnds& ends = sessions_[chain.index];
-      ends.peers.emplace_back(chain.index, chain.key_id).parity = chain.parity;
+      ends.peers.emplace_back(chain.index, chain.key_id, chain.suite).parity = chain.parity;
       ends.peers.back().session_id = ends.id;
     }
   }

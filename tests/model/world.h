@@ -67,6 +67,7 @@ class World {
   void spoil(Header& header);
   void mutate(Bytes& frame);
   Bytes some_bytes(size_t count);
+  FrameKind any_kind();
 
   std::mt19937_64 random_;
   uint64_t next_key_ = 1;

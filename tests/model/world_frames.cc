@@ -114,8 +114,11 @@ World::Arrival World::sealed() {
     // Mostly a route of this link.
     const Rule* rule = &any(rules_).second;
     for (int tries = 0; rule->in_link != LinkIndex{index} && tries < 30; ++tries) rule = &any(rules_).second;
-    header.class_ecn = static_cast<uint8_t>((chance(95) ? rule->queue_class & 0xe0 : below(8) << 5) | below(4) << 3);
+    header.class_ecn = static_cast<uint8_t>((chance(95) ? rule->treatment & 0xe0 : below(8) << 5) | below(4) << 3);
     inside = packet_for(*rule);
+    const FrameKind kind = chance(80) ? least_kind_of(rule->treatment) : any_kind();
+    if (kind == FrameKind::clear) header.epoch = 0, header.lane_counter = 0;
+    if (kind != FrameKind::header || inside.size() >= 32) header.version_kind = version_kind(kind);
     if (chance(3)) inside[1 + below(4)] ^= static_cast<uint8_t>(1 << below(8));
     if (chance(2)) inside[5 + below(2)] ^= static_cast<uint8_t>(1 << below(8));
   }

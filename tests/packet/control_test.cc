@@ -167,7 +167,7 @@ TEST_F(Control, SealsPacketsForACircuit) {
                      .link = LinkIndex{right.link},
                      .route = RouteId{kNext},
                      .hop_limit = 47,
-                     .queue_class = 0xa1};
+                     .treatment = 0xa1};
   node.inject(down);
   const auto frame = only(node.exchange(0, {}), right);
   EXPECT_EQ(kHandshakeType, frame.type());

@@ -180,7 +180,7 @@ TEST_F(Keys, ALaneStopsHardAtTwiceTheBytes) {
     sent += change.transmitted;
     stopped += change.key_exhausted;
   }
-  EXPECT_NEAR(2.0 * kStepBytes / 1'039, static_cast<double>(sent), 2);
+  EXPECT_NEAR(2.0 * kStepBytes / 1'007, static_cast<double>(sent), 2);
   run(2'000);  // the key gets old enough: the next one goes on
   node.change();
   inject(1'000, right);

@@ -39,7 +39,7 @@ struct Oracle {
     };
     if (!is(hop - 1, a1) || !is(hop, g1) || !by(hop, in) || !is(hop + 1, d1) || !by(hop + 1, out)) return false;
     const uint32_t life = number(bytes, 20, 4), mtu = number(bytes, 26, 2);
-    return life >= 1 && life <= 604800 && bytes[24] % 32 >= 1 && bytes[24] % 32 < 3 && bytes[25] == 0 && mtu >= 576 &&
+    return life >= 1 && life <= 604800 && bytes[24] % 32 >= 1 && bytes[24] % 32 < 3 && bytes[25] <= 2 && mtu >= 576 &&
            number(bytes, 28, 4) != 0 && number(bytes, 32, 2) % 16 == 0 && number(bytes, 32, 2) < 16384 &&
            number(bytes, 34, 2) % 16 == 0 && number(bytes, 34, 2) < 16384 && bytes[36] >= 40 && bytes[36] <= 64 &&
            number(bytes, 54 + 24 * nodes, 2) <= 400;
@@ -60,7 +60,7 @@ class Hostile : public FourDomains {
     controlplane::Setup setup{.hop = hop,
                               .circuit = {9, 9, 9},
                               .life_s = 3600,
-                              .queue_class = 2,
+                              .treatment = 2,
                               .mtu = 1437,
                               .return_route = RouteId{0x5555},
                               .stream_to_egress = lower("a1", "d1") ? uint16_t{0} : uint16_t{8192},

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "dataplane/protocol/frame.h"
 #include "dataplane/protocol/install.h"
 #include "tests/support/oracle.h"
 
@@ -19,19 +20,22 @@ inline LinkMessage link_put(const LinkPeer& peer, unsigned port) {
           .port = PortIndex{static_cast<uint16_t>(port)},
           .peer_mac = peer.mac,
           .ether_type = peer.ether_type,
+          .least_kind = to_underlying(peer.kind),
           .multiplier = 3,
           .interval_us = 1'000'000,
           .hold_ms = 1'000,
-          .mtu = 1500};
+          .mtu = 1500,
+          .kind = to_underlying(peer.kind)};
 }
 
 inline KeyChainMessage chain_put(KeyOwner owner, uint32_t index, Direction direction, unsigned parity, uint64_t key_id,
-                                 const Secret& secret) {
+                                 const Secret& secret, Suite suite = Suite::aes_256_gcm) {
   return {.owner = owner,
           .direction = direction,
           .parity = static_cast<uint8_t>(parity),
           .index = index,
           .key_id = key_id,
+          .suite = suite,
           .secret = secret};
 }
 
@@ -39,8 +43,10 @@ inline KeyChainMessage chain_put(KeyOwner owner, uint32_t index, Direction direc
 inline std::vector<InstallMessage> link_installs(const LinkPeer& peer, unsigned port) {
   const uint64_t key_id = 1'000 + peer.link;
   return {message(link_put(peer, port)),
-          message(chain_put(KeyOwner::link, peer.link, Direction::receive, peer.parity, key_id, peer.towards_secret)),
-          message(chain_put(KeyOwner::link, peer.link, Direction::send, peer.parity, key_id, peer.from_secret))};
+          message(chain_put(KeyOwner::link, peer.link, Direction::receive, peer.parity, key_id, peer.towards_secret,
+                            peer.suite)),
+          message(chain_put(KeyOwner::link, peer.link, Direction::send, peer.parity, key_id, peer.from_secret,
+                            peer.suite))};
 }
 
 inline SessionMessage session_put(const SessionPeer& peer, uint32_t domain) {
@@ -49,29 +55,30 @@ inline SessionMessage session_put(const SessionPeer& peer, uint32_t domain) {
 
 inline std::vector<InstallMessage> session_installs(const SessionPeer& peer, uint32_t domain) {
   const uint64_t key_id = (uint64_t{1} << 32) + peer.session;  // no link's
-  return {
-      message(session_put(peer, domain)),
-      message(chain_put(KeyOwner::session, peer.session, Direction::receive, peer.parity, key_id, peer.towards_secret)),
-      message(chain_put(KeyOwner::session, peer.session, Direction::send, peer.parity, key_id, peer.from_secret))};
+  return {message(session_put(peer, domain)),
+          message(chain_put(KeyOwner::session, peer.session, Direction::receive, peer.parity, key_id,
+                            peer.towards_secret, peer.suite)),
+          message(chain_put(KeyOwner::session, peer.session, Direction::send, peer.parity, key_id, peer.from_secret,
+                            peer.suite))};
 }
 
 inline RuleMessage forward_put(uint32_t route, uint16_t in_link, uint16_t next_link, uint32_t next_route,
-                               uint8_t queue_class = 2) {
+                               uint8_t treatment = 2) {
   return {.rule = {.route_id = RouteId{route},
                    .in_link = LinkIndex{in_link},
                    .action = RuleAction::forward,
-                   .queue_class = queue_class,
+                   .treatment = treatment,
                    .next_link = LinkIndex{next_link},
                    .alternate_link = kNoLink,
                    .next_route = RouteId{next_route}}};
 }
 
 inline RuleMessage consume_put(uint32_t route, uint16_t in_link, uint32_t session, uint16_t stream,
-                               uint16_t streams = 1, uint32_t back = 0x77, uint8_t queue_class = 2) {
+                               uint16_t streams = 1, uint32_t back = 0x77, uint8_t treatment = 2) {
   return {.rule = {.route_id = RouteId{route},
                    .in_link = LinkIndex{in_link},
                    .action = RuleAction::consume,
-                   .queue_class = queue_class,
+                   .treatment = treatment,
                    .next_link = kNoLink,
                    .alternate_link = kNoLink,
                    .twin = RouteId{back},
@@ -96,7 +103,7 @@ inline MemberMessage member_put(uint32_t group, uint8_t slot, uint16_t link, uin
           .session = SessionIndex{session},
           .stream = stream,
           .mtu = 1400,
-          .queue_class = 2,
+          .treatment = 2,
           .circuit = {slot, 1, 2, 3}};
 }
 

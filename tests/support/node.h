@@ -24,8 +24,13 @@ struct NodeConfig {
   unsigned ring_frames = 256;
   dataplane::KeyPolicy link_keys{};
   dataplane::KeyPolicy session_keys{};
-  dataplane::Capacities capacities{
-      .ports = 3, .links = 64, .sessions = 64, .rules = 1 << 12, .groups = 64, .destinations = 1024};
+  dataplane::Capacities capacities{.ports = 3,
+                                   .links = 64,
+                                   .sessions = 64,
+                                   .rules = 1 << 12,
+                                   .groups = 64,
+                                   .destinations = 1024,
+                                   .laboratory = true};
   bool adaptive = false;
   uint64_t start_ns = 1'000'000'000'000;  ///< what its clock shows at first
 };

@@ -11,11 +11,21 @@ constexpr size_t kEthernetBytes = 14;
 constexpr size_t kHeaderBytes = 16;
 constexpr size_t kTag = 16;
 constexpr size_t kLeastInside = 14;
+constexpr size_t kHeaderSealed = 32;
 constexpr uint64_t kWindow = 8192;
 constexpr uint64_t kCounterEnd = (uint64_t{1} << 56) - 1;
 
 Bytes mac_bytes(const MacAddress& mac) {
   return {mac.begin(), mac.end()};
+}
+
+/// How much of packet and padding lies under the seal.
+size_t sealed_bytes(const Header& header, size_t inside) {
+  return header.kind() == FrameKind::header ? std::min(inside, kHeaderSealed) : inside;
+}
+
+size_t least_inside(const Header& header) {
+  return header.kind() == FrameKind::clear ? kLeastInside + kTag : kLeastInside;
 }
 
 Bytes session_associated(uint64_t session_id, uint64_t epoch) {
@@ -33,12 +43,12 @@ Secret secret_of(uint64_t seed) {
   return out;
 }
 
-Gcm::Gcm(std::span<const uint8_t, 32> key, std::span<const uint8_t> salt) {
-  crypto_aead_aes256gcm_beforenm(&key_, key.data());
+Aead::Aead(Suite suite, std::span<const uint8_t, 32> key, std::span<const uint8_t> salt) : suite_(suite) {
+  std::ranges::copy(key, key_.begin());
   std::ranges::copy(salt.first(salt_.size()), salt_.begin());
 }
 
-std::array<uint8_t, 12> Gcm::nonce_of(uint64_t nonce) const {
+std::array<uint8_t, 12> Aead::nonce_of(uint64_t nonce) const {
   Bytes bytes(salt_.begin(), salt_.end());
   put(bytes, nonce, 8);
   std::array<uint8_t, 12> out{};
@@ -46,25 +56,27 @@ std::array<uint8_t, 12> Gcm::nonce_of(uint64_t nonce) const {
   return out;
 }
 
-Bytes Gcm::seal(uint64_t nonce, std::span<const uint8_t> associated, std::span<const uint8_t> plain) const {
+Bytes Aead::seal(uint64_t nonce, std::span<const uint8_t> associated, std::span<const uint8_t> plain) const {
+  const auto encrypt = suite_ == Suite::aes_256_gcm ? crypto_aead_aes256gcm_encrypt_detached
+                                                    : crypto_aead_chacha20poly1305_ietf_encrypt_detached;
   Bytes out(kTag + plain.size());
-  crypto_aead_aes256gcm_encrypt_detached_afternm(out.data() + kTag, out.data(), nullptr, plain.data(), plain.size(),
-                                                 associated.data(), associated.size(), nullptr, nonce_of(nonce).data(),
-                                                 &key_);
+  encrypt(out.data() + kTag, out.data(), nullptr, plain.data(), plain.size(), associated.data(), associated.size(),
+          nullptr, nonce_of(nonce).data(), key_.data());
   return out;
 }
 
-std::optional<Bytes> Gcm::open(uint64_t nonce, std::span<const uint8_t> associated, std::span<const uint8_t> tag,
-                               std::span<const uint8_t> sealed) const {
+std::optional<Bytes> Aead::open(uint64_t nonce, std::span<const uint8_t> associated, std::span<const uint8_t> tag,
+                                std::span<const uint8_t> sealed) const {
+  const auto decrypt = suite_ == Suite::aes_256_gcm ? crypto_aead_aes256gcm_decrypt_detached
+                                                    : crypto_aead_chacha20poly1305_ietf_decrypt_detached;
   Bytes out(sealed.size());
-  const int wrong = crypto_aead_aes256gcm_decrypt_detached_afternm(out.data(), nullptr, sealed.data(), sealed.size(),
-                                                                   tag.data(), associated.data(), associated.size(),
-                                                                   nonce_of(nonce).data(), &key_);
+  const int wrong = decrypt(out.data(), nullptr, sealed.data(), sealed.size(), tag.data(), associated.data(),
+                            associated.size(), nonce_of(nonce).data(), key_.data());
   if (wrong != 0) return std::nullopt;
   return out;
 }
 
-const Gcm& Chain::step(uint32_t step) {
+const Aead& Chain::step(uint32_t step) {
   constexpr const char* kContext = "skychain";
   while (epochs_.size() <= step) {
     std::array<uint8_t, 32> key;
@@ -73,7 +85,7 @@ const Gcm& Chain::step(uint32_t step) {
     crypto_kdf_derive_from_key(key.data(), key.size(), 1, kContext, secret_.data());
     crypto_kdf_derive_from_key(salt.data(), salt.size(), 2, kContext, secret_.data());
     crypto_kdf_derive_from_key(next.data(), next.size(), 3, kContext, secret_.data());
-    epochs_.emplace_back(key, salt);
+    epochs_.emplace_back(suite_, key, salt);
     secret_ = next;
   }
   return epochs_[step];
@@ -115,17 +127,25 @@ Header read_header(std::span<const uint8_t> at) {
   return {at[0], at[1], at[2], at[3], static_cast<uint32_t>(get(at, 4, 4)), get(at, 8, 8)};
 }
 
-Bytes seal_frame(const Gcm& key, const Header& header, const Bytes& inside) {
+Bytes seal_frame(const Aead& key, const Header& header, const Bytes& inside) {
   const Bytes associated = header.bytes();
-  return associated + key.seal(header.lane_counter, associated, inside);
+  if (header.kind() == FrameKind::clear) return associated + inside;
+  const size_t sealed = sealed_bytes(header, inside.size());
+  return associated + key.seal(header.lane_counter, associated, std::span(inside).first(sealed)) + part(inside, sealed);
 }
 
-std::optional<Bytes> open_frame(const Gcm& key, std::span<const uint8_t> frame) {
-  return key.open(get(frame, 8, 8), frame.first(kHeaderBytes), frame.subspan(kHeaderBytes, kTag),
-                  frame.subspan(kHeaderBytes + kTag));
+std::optional<Bytes> open_frame(const Aead& key, std::span<const uint8_t> frame) {
+  const Header header = read_header(frame);
+  if (header.kind() == FrameKind::clear) return Bytes(frame.begin() + kHeaderBytes, frame.end());
+  const auto inside = frame.subspan(kHeaderBytes + kTag);
+  const size_t sealed = sealed_bytes(header, inside.size());
+  auto opened =
+      key.open(header.lane_counter, frame.first(kHeaderBytes), frame.subspan(kHeaderBytes, kTag), inside.first(sealed));
+  if (opened) opened->insert(opened->end(), inside.begin() + static_cast<ptrdiff_t>(sealed), inside.end());
+  return opened;
 }
 
-Bytes seal_datagram(const Gcm& key, uint64_t session_id, unsigned epoch, unsigned stream, uint64_t counter,
+Bytes seal_datagram(const Aead& key, uint64_t session_id, unsigned epoch, unsigned stream, uint64_t counter,
                     const Bytes& inner) {
   const uint64_t word = uint64_t{epoch} << 62 | uint64_t{stream} << 48 | counter;
   Bytes out;
@@ -133,21 +153,22 @@ Bytes seal_datagram(const Gcm& key, uint64_t session_id, unsigned epoch, unsigne
   return out + key.seal(word, session_associated(session_id, epoch), inner);
 }
 
-std::optional<Bytes> open_datagram(const Gcm& key, uint64_t session_id, const Bytes& datagram) {
+std::optional<Bytes> open_datagram(const Aead& key, uint64_t session_id, const Bytes& datagram) {
   const uint64_t word = get(datagram, 0, 8);
   const auto all = std::span(datagram);
   return key.open(word, session_associated(session_id, word >> 62), all.subspan(8, kTag), all.subspan(24));
 }
 
-LinkPeer::LinkPeer(uint16_t its_link, uint16_t its_peer_index, uint64_t seed)
-    : link(its_link),
+LinkPeer::LinkPeer(uint16_t its_link, uint16_t its_peer_index, uint64_t seed, Suite its_suite)
+    : suite(its_suite),
+      link(its_link),
       peer_index(its_peer_index),
       mac{2, 0, 0, 0, 1, static_cast<uint8_t>(its_link)},
       node_mac{},
       towards_secret(secret_of(seed * 2)),
       from_secret(secret_of(seed * 2 + 1)),
-      towards_node(towards_secret),
-      from_node(from_secret) {}
+      towards_node(towards_secret, suite),
+      from_node(from_secret, suite) {}
 
 Bytes LinkPeer::ethernet_towards_node() const {
   Bytes out = mac_bytes(node_mac) + mac_bytes(mac);
@@ -161,14 +182,22 @@ Bytes LinkPeer::ethernet_from_node() const {
   return out;
 }
 
-Header LinkPeer::next_header() {
-  return {.epoch = static_cast<uint8_t>(parity << 7 | (step & 127)),
+Header LinkPeer::next_header(FrameKind its_kind) {
+  if (its_kind == FrameKind::clear) return {.version_kind = 0x12, .link_index = link};
+  return {.version_kind = static_cast<uint8_t>(0x10 | to_underlying(its_kind)),
+          .epoch = static_cast<uint8_t>(parity << 7 | (step & 127)),
           .link_index = link,
           .lane_counter = uint64_t{lane} << 56 | counter++};
 }
 
+Bytes LinkPeer::seal(const Bytes& packet) {
+  const bool sealed_header = packet[0] == 17 && packet.size() >= kHeaderSealed;
+  const bool frame = get(packet, 1, 4) == 0 || (kind == FrameKind::header && !sealed_header);
+  return seal(next_header(frame ? FrameKind::frame : kind), packet);
+}
+
 Bytes LinkPeer::seal(const Header& header, Bytes inside) {
-  inside.resize(std::max(inside.size(), kLeastInside));
+  inside.resize(std::max(inside.size(), least_inside(header)));
   return ethernet_towards_node() + seal_frame(towards_node.step(step), header, inside);
 }
 
@@ -176,15 +205,17 @@ std::optional<OpenedFrame> LinkPeer::open(std::span<const uint8_t> frame) {
   if (frame.size() < kEthernetBytes + kHeaderBytes + kTag + kLeastInside) return std::nullopt;
   if (!std::ranges::equal(frame.first(kEthernetBytes), ethernet_from_node())) return std::nullopt;
   const Header header = read_header(frame.subspan(kEthernetBytes));
-  if (header.epoch >> 7 != parity || header.link_index != peer_index) return std::nullopt;
+  if (header.link_index != peer_index) return std::nullopt;
+  if (header.kind() == FrameKind::clear ? header.epoch != 0 || header.lane_counter != 0 : header.epoch >> 7 != parity)
+    return std::nullopt;
   // The wire has seven bits of the step: the one next to the newest heard.
   uint32_t its_step = from_step + ((header.epoch - from_step) & 127);
   if (its_step > from_step + 64 && its_step >= 128) its_step -= 128;
   auto inside = open_frame(from_node.step(its_step), frame.subspan(kEthernetBytes));
   if (!inside) return std::nullopt;
-  from_step = std::max(from_step, its_step);
+  if (header.kind() != FrameKind::clear) from_step = std::max(from_step, its_step);
   const size_t packet_bytes = 7 + get(*inside, 5, 2);
-  if (inside->size() != std::max(packet_bytes, kLeastInside)) return std::nullopt;
+  if (inside->size() != std::max(packet_bytes, least_inside(header))) return std::nullopt;
   const bool padded = std::all_of(inside->begin() + static_cast<ptrdiff_t>(packet_bytes), inside->end(),
                                   [](uint8_t byte) { return byte == 0; });
   if (!padded) return std::nullopt;
@@ -202,13 +233,14 @@ Bytes LinkPeer::ping(bool hears, uint32_t interval_us, uint64_t sent_ns, uint64_
   return seal(packet(8, 0, payload));
 }
 
-SessionPeer::SessionPeer(uint32_t its_session, uint64_t seed)
-    : session(its_session),
+SessionPeer::SessionPeer(uint32_t its_session, uint64_t seed, Suite its_suite)
+    : suite(its_suite),
+      session(its_session),
       session_id(seed * 1'000'003),
       towards_secret(secret_of(seed * 2)),
       from_secret(secret_of(seed * 2 + 1)),
-      towards_node(towards_secret),
-      from_node(from_secret) {}
+      towards_node(towards_secret, suite),
+      from_node(from_secret, suite) {}
 
 Bytes SessionPeer::seal(unsigned epoch, unsigned stream, uint64_t counter, const Bytes& inner) {
   return seal_datagram(towards_node.step(step), session_id, epoch, stream, counter, inner);

@@ -20,9 +20,9 @@ using Secret = std::array<uint8_t, 32>;
 Secret secret_of(uint64_t seed);
 
 /// One epoch's key. Copies are cheap enough for tests.
-class Gcm {
+class Aead {
  public:
-  Gcm(std::span<const uint8_t, 32> key, std::span<const uint8_t> salt);
+  Aead(Suite suite, std::span<const uint8_t, 32> key, std::span<const uint8_t> salt);
   /// tag 16 | ciphertext
   Bytes seal(uint64_t nonce, std::span<const uint8_t> associated, std::span<const uint8_t> plain) const;
   std::optional<Bytes> open(uint64_t nonce, std::span<const uint8_t> associated, std::span<const uint8_t> tag,
@@ -30,19 +30,21 @@ class Gcm {
 
  private:
   std::array<uint8_t, 12> nonce_of(uint64_t nonce) const;
-  crypto_aead_aes256gcm_state key_;
+  Suite suite_;
+  std::array<uint8_t, 32> key_;
   std::array<uint8_t, 4> salt_;
 };
 
 /// One direction's keys, epoch after epoch.
 class Chain {
  public:
-  explicit Chain(const Secret& secret) : secret_(secret) {}
-  const Gcm& step(uint32_t step);
+  explicit Chain(const Secret& secret, Suite suite = Suite::aes_256_gcm) : secret_(secret), suite_(suite) {}
+  const Aead& step(uint32_t step);
 
  private:
   Secret secret_;
-  std::deque<Gcm> epochs_;
+  Suite suite_;
+  std::deque<Aead> epochs_;
 };
 
 /// Which counters of one key and lane or stream were seen: the newest 8192. A look before the tag is checked knows what
@@ -70,20 +72,21 @@ struct Header {
   uint32_t link_index = 0;
   uint64_t lane_counter = 0;
 
+  FrameKind kind() const { return FrameKind{static_cast<uint8_t>(version_kind & 15)}; }
   Bytes bytes() const;
   bool operator==(const Header&) const = default;
 };
 
 Header read_header(std::span<const uint8_t> at);
 
-/// From the link header on: header, tag, sealed packet and padding.
-Bytes seal_frame(const Gcm& key, const Header& header, const Bytes& inside);
-std::optional<Bytes> open_frame(const Gcm& key, std::span<const uint8_t> frame);
+/// From the link header on: header, tag, packet and padding, sealed as the header's kind says.
+Bytes seal_frame(const Aead& key, const Header& header, const Bytes& inside);
+std::optional<Bytes> open_frame(const Aead& key, std::span<const uint8_t> frame);
 
 /// A Datagram's payload: the word of epoch, stream and counter, tag, sealed inner packet.
-Bytes seal_datagram(const Gcm& key, uint64_t session_id, unsigned epoch, unsigned stream, uint64_t counter,
+Bytes seal_datagram(const Aead& key, uint64_t session_id, unsigned epoch, unsigned stream, uint64_t counter,
                     const Bytes& inner);
-std::optional<Bytes> open_datagram(const Gcm& key, uint64_t session_id, const Bytes& datagram);
+std::optional<Bytes> open_datagram(const Aead& key, uint64_t session_id, const Bytes& datagram);
 
 struct OpenedFrame {
   Header header;
@@ -96,13 +99,14 @@ struct OpenedFrame {
 /// The neighbour behind one link of the node under test.
 class LinkPeer {
  public:
-  LinkPeer(uint16_t link, uint16_t peer_index, uint64_t seed);
+  LinkPeer(uint16_t link, uint16_t peer_index, uint64_t seed, Suite suite = Suite::aes_256_gcm);
 
   /// The header of the next frame towards the node.
-  Header next_header();
+  Header next_header(FrameKind its_kind = FrameKind::frame);
   /// A whole Ethernet frame; pads up to 14 bytes inside the seal.
   Bytes seal(const Header& header, Bytes inside);
-  Bytes seal(const Bytes& packet) { return seal(next_header(), packet); }
+  /// In a frame of the link's kind, or of kind `frame` where that does not carry such a packet.
+  Bytes seal(const Bytes& packet);
   /// A frame of the node's: Ethernet header, tag and padding checked; nothing when any of these is wrong.
   std::optional<OpenedFrame> open(std::span<const uint8_t> frame);
   Bytes ethernet_towards_node() const;
@@ -110,14 +114,16 @@ class LinkPeer {
   /// A TransportPing that says "I hear you", or does not.
   Bytes ping(bool hears, uint32_t interval_us, uint64_t sent_ns = 1, uint64_t echoed_ns = 0);
 
+  Suite suite;
   uint16_t link;        ///< the node's index of the link
   uint16_t peer_index;  ///< what the node writes into its headers
   uint16_t ether_type = 0x88B5;
-  MacAddress mac;          ///< the peer's
-  MacAddress node_mac;     ///< the node's
-  unsigned parity = 0;     ///< of both directions
-  uint32_t step = 0;       ///< of the keys towards the node
-  uint32_t from_step = 0;  ///< newest step heard from the node
+  MacAddress mac;                     ///< the peer's
+  MacAddress node_mac;                ///< the node's
+  FrameKind kind = FrameKind::frame;  ///< of what it sends
+  unsigned parity = 0;                ///< of both directions
+  uint32_t step = 0;                  ///< of the keys towards the node
+  uint32_t from_step = 0;             ///< newest step heard from the node
   uint64_t counter = 0;
   uint8_t lane = 0;
   Secret towards_secret, from_secret;
@@ -127,7 +133,7 @@ class LinkPeer {
 /// The far end of a session.
 class SessionPeer {
  public:
-  SessionPeer(uint32_t session, uint64_t seed);
+  SessionPeer(uint32_t session, uint64_t seed, Suite suite = Suite::aes_256_gcm);
 
   /// A Datagram's payload, on the stream's next counter.
   Bytes seal(unsigned stream, const Bytes& inner) {
@@ -141,6 +147,7 @@ class SessionPeer {
   };
   std::optional<Opened> open(const Bytes& datagram);
 
+  Suite suite;
   uint32_t session;
   uint64_t session_id;
   unsigned parity = 0;

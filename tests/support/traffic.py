@@ -144,13 +144,24 @@ class Capture:
         return self.path.read_bytes()
 
 
+def pcap_frames(pcap):
+    """The frames in the bytes of a pcap file."""
+    frames, offset = [], 24
+    while offset + 16 <= len(pcap):
+        end = offset + 16 + int.from_bytes(pcap[offset + 8 : offset + 12], "little")
+        frames.append(pcap[offset + 16 : end])
+        offset = end
+    return frames
+
+
 def captured_frames(pcap):
     """Number of frames in the bytes of a pcap file."""
-    count, offset = 0, 24
-    while offset + 16 <= len(pcap):
-        offset += 16 + int.from_bytes(pcap[offset + 8 : offset + 12], "little")
-        count += 1
-    return count
+    return len(pcap_frames(pcap))
+
+
+def skyedge_frames(pcap):
+    """Those of Skyedge's EtherType."""
+    return [frame for frame in pcap_frames(pcap) if frame[12:14] == b"\x88\xb5"]
 
 
 def capture_wires(lab, folder):

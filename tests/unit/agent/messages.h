@@ -36,7 +36,7 @@ inline RuleMessage good_forward(uint32_t route, uint16_t in, uint16_t next) {
   RuleMessage put;
   put.rule.route_id = RouteId{route};
   put.rule.action = RuleAction::forward;
-  put.rule.queue_class = 2;
+  put.rule.treatment = 2;
   put.rule.in_link = LinkIndex{in};
   put.rule.next_link = LinkIndex{next};
   put.rule.alternate_link = kNoLink;
@@ -48,7 +48,7 @@ inline RuleMessage good_consume(uint32_t route, uint16_t in, uint32_t session) {
   RuleMessage put;
   put.rule.route_id = RouteId{route};
   put.rule.action = RuleAction::consume;
-  put.rule.queue_class = 2;
+  put.rule.treatment = 2;
   put.rule.in_link = LinkIndex{in};
   put.rule.next_link = kNoLink;
   put.rule.alternate_link = kNoLink;
@@ -72,7 +72,7 @@ inline MemberMessage good_member(uint32_t group, uint8_t slot, uint16_t link, ui
   member.link = LinkIndex{link};
   member.session = SessionIndex{session};
   member.hop_limit = 50;
-  member.queue_class = 2;
+  member.treatment = 2;
   member.route = RouteId{11};
   member.consume = RouteId{12};
   member.mtu = 1400;

@@ -32,7 +32,11 @@ TEST(Values, Link) {
   EXPECT_EQ(with(good, [](auto& m) { m.link = kNoLink; }), kIndex);
   EXPECT_EQ(with(good, [](auto& m) { m.port = PortIndex{2}; }), kIndex);
   EXPECT_EQ(with(good, [](auto& m) { m.ether_type = 0x05ff; }), kValue);
-  EXPECT_EQ(with(good, [](auto& m) { m.least_kind = 2; }), kValue) << "clear";
+  EXPECT_EQ(with(good, [](auto& m) { m.least_kind = m.kind = 1; }), kNone) << "header";
+  EXPECT_EQ(with(good, [](auto& m) { m.least_kind = 2; }), kValue) << "clear, and no laboratory";
+  EXPECT_EQ(with(good, [](auto& m) { m.kind = 1; }), kValue) << "sends less than it takes";
+  EXPECT_EQ(with(good, [](auto& m) { m.lanes = 0; }), kValue);
+  EXPECT_EQ(with(good, [](auto& m) { m.lanes = 17; }), kValue);
   EXPECT_EQ(with(good, [](auto& m) { m.multiplier = 1; }), kValue);
   EXPECT_EQ(with(good, [](auto& m) { m.multiplier = 11; }), kValue);
   EXPECT_EQ(with(good, [](auto& m) { m.interval_us = 999; }), kValue);
@@ -66,10 +70,11 @@ TEST(Values, ForwardRule) {
   EXPECT_EQ(with(good, [](auto& m) { m.rule.next_route = kControlRoute; }), kValue);
   EXPECT_EQ(with(good, [](auto& m) { m.rule.action = RuleAction::none; }), kValue);
   EXPECT_EQ(with(good, [](auto& m) { m.rule.action = RuleAction{3}; }), kValue);
-  EXPECT_EQ(with(good, [](auto& m) { m.rule.queue_class = 0xe2; }), kNone) << "class 7, queue 2";
-  EXPECT_EQ(with(good, [](auto& m) { m.rule.queue_class = 0xe0; }), kValue) << "the control queue";
-  EXPECT_EQ(with(good, [](auto& m) { m.rule.queue_class = 0x03; }), kValue) << "no such queue";
-  EXPECT_EQ(with(good, [](auto& m) { m.rule.queue_class = 0x06; }), kValue) << "a reserved bit";
+  EXPECT_EQ(with(good, [](auto& m) { m.rule.treatment = 0xe2; }), kNone) << "class 7, queue 2";
+  EXPECT_EQ(with(good, [](auto& m) { m.rule.treatment = 0xe0; }), kValue) << "the control queue";
+  EXPECT_EQ(with(good, [](auto& m) { m.rule.treatment = 0x03; }), kValue) << "no such queue";
+  EXPECT_EQ(with(good, [](auto& m) { m.rule.treatment = 0x12; }), kValue) << "a reserved bit";
+  EXPECT_EQ(with(good, [](auto& m) { m.rule.treatment = 0x0e; }), kValue) << "no such kind";
   EXPECT_EQ(with(good, [](auto& m) { m.rule.alternate_link = LinkIndex{2}; }), kValue) << "without a route";
   EXPECT_EQ(with(good, [](auto& m) { m.rule.alternate_link = LinkIndex{8}; }), kIndex);
 }
@@ -109,8 +114,8 @@ TEST(Values, GroupAndMember) {
   EXPECT_EQ(with(member, [](auto& m) { m.consume = kControlRoute; }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.stream = kStreams; }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.mtu = 575; }), kValue);
-  EXPECT_EQ(with(member, [](auto& m) { m.queue_class = 0x12; }), kValue);
-  EXPECT_EQ(with(member, [](auto& m) { m.queue_class = 0x20; }), kValue) << "the control queue";
+  EXPECT_EQ(with(member, [](auto& m) { m.treatment = 0x12; }), kValue);
+  EXPECT_EQ(with(member, [](auto& m) { m.treatment = 0x20; }), kValue) << "the control queue";
 }
 
 TEST(Values, Destination) {

@@ -68,6 +68,7 @@ TEST(RouterConfig, PathsStartFromTheFileAndSocketsFromRuntime) {
 TEST(RouterConfig, EveryValueArrives) {
   const RouterConfig config = accepted(R"(
 version: 1
+laboratory: true
 node: a1
 identity: /keys/a1.key
 topology: topology.yaml
@@ -81,16 +82,18 @@ links:
     ethertype: 0x88B6
     psk: g1.psk
     liveness: { interval: 20ms, multiplier: 4, hold: 100ms }
-    protect: frame
+    protect: header
 tun: { name: sky7 }
 dataplane:
   main_core: 2
   workers: [3]
   idle: spin
   hugepages: true
+  suites: [chacha20-poly1305]
   sizes: { rules: 1024, links: 2, sessions: 3, groups: 4, prefixes: 5 }
 rekey: { time: 2s, bytes: 32GiB, handshake: 3s, headless_hold: 4s }
 circuits:
+  protect: clear
   paths: 3
   probe: { interval: 10ms, multiplier: 5 }
   refresh: 5s
@@ -114,6 +117,10 @@ circuits:
   EXPECT_EQ(config.dataplane.workers, std::vector<uint16_t>{3});
   EXPECT_EQ(config.dataplane.idle, Idle::spin);
   EXPECT_TRUE(config.dataplane.hugepages);
+  EXPECT_EQ(config.dataplane.suites, to_underlying(Suite::chacha20_poly1305));
+  EXPECT_TRUE(config.laboratory);
+  EXPECT_EQ(link.protect, FrameKind::header);
+  EXPECT_EQ(config.circuits.protect, FrameKind::clear);
   EXPECT_EQ(config.dataplane.sizes.rules, 1024u);
   EXPECT_EQ(config.dataplane.sizes.links, 2u);
   EXPECT_EQ(config.dataplane.sizes.sessions, 3u);
@@ -131,7 +138,7 @@ circuits:
   EXPECT_EQ(config.circuits.idle_ns, 7 * kSecondNs);
   ASSERT_EQ(config.circuits.keep.size(), 2u);
   EXPECT_EQ(config.circuits.keep[1].name, "b2");
-  EXPECT_EQ(config.circuits.keep[1].mark.line, 31u);
+  EXPECT_EQ(config.circuits.keep[1].mark.line, 34u);
 }
 
 TEST(RouterConfig, ErrorsComeTogether) {

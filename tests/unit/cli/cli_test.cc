@@ -42,12 +42,15 @@ TEST(Human, Bytes) {
 
 TEST(Show, LinksAndWhatIsMissing) {
   const Json body = Json::parse(R"([{"link": "a1-g1", "peer": "g1", "port": "p0", "state": "up", "age_ns": 5000000000,
-      "rtt_us": 210, "flaps": 0, "key_age_ns": 1000, "received": 7, "transmitted": 8, "bad_tags": 0},
+      "rtt_us": 210, "flaps": 0, "protection": "frame", "suite": "aes-256-gcm", "key_age_ns": 1000, "received": 7, "transmitted": 8, "bad_tags": 0},
       {"link": "a1-b1", "state": "handshaking", "rtt_us": "x", "peer": null}, 3])");
   EXPECT_EQ(show_text("links", body),
-            "LINK   PEER  PORT  STATE           FOR     RTT  FLAPS     KEYS  RECEIVED  SENT  BAD TAGS  LAST REFUSAL\n"
-            "a1-g1  g1    p0    up           5.00 s  210 us      0  1.00 us         7     8         0             -\n"
-            "a1-b1  -     -     handshaking       -       -      -        -         -     -         -             -\n");
+            "LINK   PEER  PORT  STATE           FOR     RTT  FLAPS  PROTECT     KEYS  RECEIVED  SENT  BAD TAGS  "
+            "LAST REFUSAL\n"
+            "a1-g1  g1    p0    up           5.00 s  210 us      0  frame    1.00 us         7     8         0  "
+            "           -\n"
+            "a1-b1  -     -     handshaking       -       -      -  -              -         -     -         -  "
+            "           -\n");
 }
 
 TEST(Show, GroupsHaveARowAMember) {

@@ -127,6 +127,7 @@ class Wire : public testing::Test {
               .associated = &frame.epoch,
               .length = kBodyBytes,
               .associated_length = 1,
+              .suite = slot.suite,
               .authentic = false,
               .nonce = nonce_of(slot.salt, lane, counter)};
     node.engine->seal({&op, 1});
@@ -161,6 +162,7 @@ class Wire : public testing::Test {
                 .associated = &frame.epoch,
                 .length = kBodyBytes,
                 .associated_length = 1,
+                .suite = slot->suite,
                 .authentic = false,
                 .nonce = nonce_of(slot->salt, frame.lane, frame.counter)};
       node.engine->open({&op, 1});

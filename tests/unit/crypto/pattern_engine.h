@@ -13,7 +13,7 @@ class PatternEngine final : public AeadEngine {
  public:
   using Key = std::array<uint8_t, kAeadKeyBytes>;
 
-  void expand(std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept override {
+  void expand(Suite, std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept override {
     for (size_t i = 0; i < out.expanded.size(); ++i) out.expanded[i] = key[i % kAeadKeyBytes];
   }
   void seal(std::span<AeadOp>) noexcept override {}

@@ -58,7 +58,7 @@ TEST(Terms, FieldsOutsideTheirRangeAreNamed) {
 TEST(Negotiate, TakesWhatBothHaveAndTheStrongerDemand) {
   Terms ours{.suites = 0x07, .least_kind = 1, .version_min = 1, .version_max = 4};
   Terms theirs{.suites = 0x0e, .least_kind = 0, .version_min = 2, .version_max = 3};
-  const Agreed wanted{.suite = 0x02, .version = 3, .least_kind = 0};
+  const Agreed wanted{.suite = Suite{2}, .version = 3, .least_kind = 0};
   EXPECT_EQ(negotiate(ours, theirs), wanted);
   EXPECT_EQ(negotiate(theirs, ours), wanted);
 

@@ -15,7 +15,7 @@ constexpr LinkIndex kUp{1};
 constexpr LinkIndex kDown{2};
 
 Circuit sample(CircuitRole role) {
-  Circuit circuit{.id = sample_setup().circuit, .role = role, .state = CircuitState::up, .queue_class = 2, .mtu = 1400};
+  Circuit circuit{.id = sample_setup().circuit, .role = role, .state = CircuitState::up, .treatment = 2, .mtu = 1400};
   circuit.path_hash = hash_of(sample_setup().path);
   if (role != CircuitRole::ingress) circuit.up = {.link = kUp, .mine = RouteId{0x11}, .theirs = RouteId{0x21}};
   if (role != CircuitRole::egress) circuit.down = {.link = kDown, .mine = RouteId{0x12}, .theirs = RouteId{0x22}};

@@ -24,8 +24,8 @@ MemoryPart session_part(const SizesConfig& sizes) {
 }
 
 MemoryPart link_part(const SizesConfig& sizes, size_t workers) {
-  const uint64_t each =
-      sizeof(Link) + workers * sizeof(LinkLane) + sizeof(KeyRing) + sizeof(LinkConfig) + 4 * kAllocatorBytes;
+  const uint64_t each = sizeof(Link) + workers * (sizeof(LinkWorker) + sizeof(StreamWindows<>) + kAllocatorBytes) +
+                        sizeof(KeyRing) + sizeof(LinkConfig) + 4 * kAllocatorBytes;
   return {"links", 0, sizes.links * each};
 }
 

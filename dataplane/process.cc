@@ -33,6 +33,7 @@ uint64_t monotonic_ns() {
 KeyPolicy key_policy(const RekeyConfig& rekey, size_t workers) {
   KeyPolicy policy = KeyPolicy::of_age(rekey.time_ns, static_cast<unsigned>(workers));
   policy.step_bytes = rekey.bytes;
+  policy.failed_tags = rekey.failed_tags;
   policy.headless_ns = rekey.headless_hold_ns;
   return policy;
 }

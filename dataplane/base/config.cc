@@ -181,7 +181,8 @@ void read_dataplane(const Place& place, DataplaneConfig& dataplane) {
 void read_rekey(const Place& place, RekeyConfig& rekey) {
   Fields fields(place);
   fields.read("time", scalar::duration(kSecondNs, kHourNs), rekey.time_ns);
-  fields.read("bytes", scalar::size(1ull << 35, 1ull << 38), rekey.bytes);
+  fields.read("bytes", scalar::size(1ull << 20, 1ull << 38), rekey.bytes);
+  fields.read("failed_tags", scalar::integer(1024, 1 << 30), rekey.failed_tags);
   fields.read("handshake", scalar::duration(kSecondNs, 24 * kHourNs), rekey.handshake_ns);
   fields.read("headless_hold", scalar::duration(kSecondNs, 168 * kHourNs), rekey.headless_hold_ns);
   if (rekey.headless_hold_ns < rekey.handshake_ns) {

@@ -76,7 +76,8 @@ struct DataplaneConfig {
 /// plane.
 struct RekeyConfig {
   uint64_t time_ns = 120 * kSecondNs;        ///< of use, 1 s to 1 h
-  uint64_t bytes = 256ull << 30;             ///< 1 MiB to 256 GiB (2^38, the limit of a key)
+  uint64_t bytes = 256ull << 30;             ///< 1 MiB to 256 GiB (2^38)
+  uint64_t failed_tags = 1ull << 30;         ///< 1024 to 2^30, under one key
   uint64_t handshake_ns = 120 * kSecondNs;   ///< 1 s to 24 h
   uint64_t headless_hold_ns = 24 * kHourNs;  ///< 1 s to 168 h, not less than handshake
 };

@@ -145,7 +145,8 @@ bool SendRing::step_due(uint64_t now_ns, const SendUse& use) {
   if (!first_use_ns_) first_use_ns_ = now_ns;
   const uint64_t age_ns = now_ns - *first_use_ns_;
   if (!use.peer_hears || age_ns < least_use_ns(policy_)) return false;
-  return age_ns >= policy_.age_ns || use.bytes >= policy_.step_bytes / policy_.lanes ||
+  const bool worn = (use.worn >> keys_.current.load(std::memory_order_relaxed) & 1) != 0;
+  return worn || age_ns >= policy_.age_ns || use.bytes >= policy_.step_bytes / policy_.lanes ||
          use.frames >= policy_.step_frames;
 }
 

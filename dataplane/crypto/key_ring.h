@@ -28,16 +28,18 @@ namespace sky::dataplane {
 /// When keys step. A receiver can follow as long as its peer's `age_ns` is at least 1.5 times its
 /// own `hold_ns`.
 struct KeyPolicy {
-  uint64_t step_bytes = uint64_t{1} << 38;    ///< of a key, shared out over lanes; it stops hard at twice that
+  uint64_t step_bytes = uint64_t{1} << 38;    ///< of a key, shared out over lanes
+  uint64_t stop_bytes = uint64_t{1} << 39;    ///< the same: it stops hard, though nobody hears a step
   uint64_t step_frames = uint64_t{1} << 47;   ///< of one lane or stream: half of a stream's counters
   unsigned lanes = 1;                         ///< that may seal under one key
+  uint64_t failed_tags = uint64_t{1} << 30;   ///< under a receive key, until the peer is asked to step
   uint64_t age_ns = 120'000'000'000;          ///< of use
   uint64_t hold_ns = 2'000'000'000;           ///< an old key stays so long after the first frame of its successor
   uint64_t headless_ns = 86'400'000'000'000;  ///< sending stops under a chain that nobody renewed for so long
 
   /// Epochs of that age, and a hold that two ends with the same age can follow.
   static KeyPolicy of_age(uint64_t age_ns, unsigned lanes);
-  SealLimits seal_limits(uint64_t counters) const { return {.frames = counters, .bytes = 2 * step_bytes / lanes}; }
+  SealLimits seal_limits(uint64_t counters) const { return {.frames = counters, .bytes = stop_bytes / lanes}; }
 };
 
 /// One round of the main core's loop: all its calls carry the same `now_ns`, later than the round
@@ -53,6 +55,8 @@ struct SendUse {
   uint64_t frames = 0;
   uint64_t bytes = 0;
   bool peer_hears = true;  ///< the link is live towards the peer: a step that nobody hears would lose it for good
+
+  uint8_t worn = 0;  ///< slots whose keys the peer wants replaced
 
   void add(const SealCounter& lane, uint64_t generation) noexcept;
 };

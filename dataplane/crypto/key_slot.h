@@ -142,4 +142,27 @@ struct StreamWindows {
   }
 };
 
+/// What did not authenticate under each key of one receiver. Written by one worker, read by the main core and others.
+class FailedTags {
+ public:
+  void add(const KeySlot& key) noexcept {
+    Count& count = counts_[slot_index(key.epoch)];
+    const bool same = count.generation.load(std::memory_order_relaxed) == key.generation;
+    count.failed.store(same ? count.failed.load(std::memory_order_relaxed) + 1 : 1, std::memory_order_relaxed);
+    count.generation.store(key.generation, std::memory_order_relaxed);
+  }
+  uint64_t of(const KeySlot& key) const noexcept {
+    const Count& count = counts_[slot_index(key.epoch)];
+    const bool same = count.generation.load(std::memory_order_relaxed) == key.generation;
+    return same ? count.failed.load(std::memory_order_relaxed) : 0;
+  }
+
+ private:
+  struct Count {
+    std::atomic<uint64_t> generation = 0;
+    std::atomic<uint64_t> failed = 0;
+  };
+  std::array<Count, kKeySlots> counts_;
+};
+
 }  // namespace sky::dataplane

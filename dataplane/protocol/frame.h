@@ -107,7 +107,8 @@ static_assert(sizeof(SessionAssociated) == 16);
 
 /// What a TransportPing carries: the sender's state, BFD's asynchronous mode in 24 bytes.
 struct LivenessPayload {
-  uint8_t hears_you;  ///< 1 when the sender had an authentic frame within its detection time
+  uint8_t flags;  ///< bit 0: "I hear you", an authentic frame came within the sender's detection time; the high four
+                  ///< bits: which of the receiver's send keys (by slot, key_slot.h) the sender wants replaced
   uint8_t multiplier;
   Be16 reserved;
   Be32 interval_us;  ///< how often the sender means to send

@@ -13,6 +13,7 @@ void control(Context& context, Slot& slot) noexcept {
       LivenessPayload ping;
       if (packet.size.get() != sizeof(ping)) return drop(slot, Drop::bad_control);
       std::memcpy(&ping, packet_payload(slot.data), sizeof(ping));
+      slot.link->worn.store(ping.flags >> 4, std::memory_order_relaxed);
       if (slot.link->liveness.received(ping, context.now_ns)) context.timers_due = true;
       slot.verdict = Verdict::consumed;
       return;

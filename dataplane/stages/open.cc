@@ -16,8 +16,11 @@ LaneCounter lane_counter(const LinkHeader& header) noexcept {
   return {static_cast<unsigned>(both >> 56), both & ((uint64_t{1} << 56) - 1)};
 }
 
-ReplayWindow<>& window_of(const Slot& slot, unsigned lane) noexcept {
-  return slot.link->lanes[lane].receive.of(slot_index(slot.key->epoch), slot.key->generation);
+/// Of a lane that the peer was granted; nullptr else.
+ReplayWindow<>* window_of(const Slot& slot, unsigned lane) noexcept {
+  if (lane >= kMaxLanes) return nullptr;
+  StreamWindows<>* windows = slot.link->windows[lane].load(std::memory_order_acquire);
+  return windows == nullptr ? nullptr : &windows->of(slot_index(slot.key->epoch), slot.key->generation);
 }
 
 void count_received(Slot& slot) noexcept {
@@ -40,11 +43,12 @@ bool prepare(Slot& slot, AeadOp& op) noexcept {
     return false;
   }
   const auto [lane, counter] = lane_counter(header);
-  if (lane >= slot.link->lanes.size()) {
+  const ReplayWindow<>* window = window_of(slot, lane);
+  if (window == nullptr) {
     drop(slot, Drop::bad_lane);
     return false;
   }
-  if (!window_of(slot, lane).may_accept(counter)) {
+  if (!window->may_accept(counter)) {
     slot.link->stats->replays.add(1);
     drop(slot, Drop::replayed);
     return false;
@@ -65,10 +69,11 @@ void finish(Context& context, Slot& slot, const AeadOp& op) noexcept {
   Link& link = *slot.link;
   if (!op.authentic) {
     link.stats->bad_tags.add(1);
+    link.workers[context.number].failed.add(*slot.key);
     return drop(slot, Drop::bad_tag);
   }
   const auto [lane, counter] = lane_counter(link_header(slot.data));
-  if (!window_of(slot, lane).test_and_set(counter)) {
+  if (!window_of(slot, lane)->test_and_set(counter)) {
     link.stats->replays.add(1);
     return drop(slot, Drop::replayed);
   }

@@ -60,7 +60,7 @@ bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op)
     return false;
   }
   const uint64_t counter =
-      slot.link->lanes[context.number].send.next(key->generation, sealed_length(slot, kind), limits);
+      slot.link->workers[context.number].send.next(key->generation, sealed_length(slot, kind), limits);
   if (counter == SealCounter::kStopped) {
     drop(slot, Drop::key_exhausted);
     return false;

@@ -12,7 +12,8 @@ namespace {
 
 void send_ping(Context& context, Link& link, const LivenessConfig& liveness, uint64_t polled_empty_ns,
                Batch& batch) noexcept {
-  const LivenessPayload ping = link.liveness.make(liveness, context.now_ns, polled_empty_ns);
+  LivenessPayload ping = link.liveness.make(liveness, context.now_ns, polled_empty_ns);
+  ping.flags |= static_cast<uint8_t>(link.worn_keys(context.tables.config().link_keys.failed_tags) << 4);
   if (link.send.now() == nullptr) return;
   Slot* slot = make_packet(context, batch, link, PacketType::transport_ping, kControlRoute, sizeof(ping),
                            Counter::injected_probe);

@@ -23,36 +23,55 @@ struct LinkConfig {
   LivenessConfig liveness;
 };
 
-/// One worker's share of a link: the lane it seals on and the window of the lane it receives.
-struct LinkLane {
-  SealCounter send;
-  StreamWindows<> receive;
-};
-
 /// Signals, renewals, lists of dead routes and answers to the control plane: as many a second as that takes of one
 /// link, and few enough at once that a neighbour leaves the ring to others.
 inline constexpr Rate kLinkPunts{5'000, 256};
 
+/// One worker's share of a link: the lane it seals on, and what it counts of what it receives.
+struct LinkWorker {
+  SealCounter send;
+  FailedTags failed;
+  Ration punts{kLinkPunts};  ///< what this neighbour may hand to the main core
+};
+
 struct Link {
-  explicit Link(unsigned workers) : lanes(workers) {}
+  explicit Link(unsigned count) : workers(count) {}
 
   LinkIndex index{};
   std::atomic<const LinkConfig*> config = nullptr;  ///< main: rw, worker: ro
   SendKeys send;
   ReceiveKeys receive;
-  std::vector<LinkLane> lanes;           ///< [lane]: rw by the worker of that number
-  Liveness liveness;                     ///< owning worker: rw
-  Ration punts{kLinkPunts};              ///< owning worker: rw; what this neighbour may hand to the main core
+  std::vector<LinkWorker> workers;                               ///< [worker]: rw by that one
+  std::array<std::atomic<StreamWindows<>*>, kMaxLanes> windows;  ///< [peer's lane]: rw by the worker that receives it
+  Liveness liveness;                                             ///< owning worker: rw
   bool told_up = false;                  ///< owning worker: rw; what the main core was last told of `up`
   LinkStats* stats = nullptr;            ///< owning worker: rw
   std::atomic<bool> up = false;          ///< owning worker: rw, others: ro; the look before a next hop is taken
   std::atomic<bool> peer_hears = false;  ///< owning worker: rw, main: ro
+  std::atomic<uint8_t> worn = 0;         ///< owning worker: rw, main: ro; send slots that the peer wants replaced
 
   // Main core alone.
   std::unique_ptr<KeyRing> ring;
 
-  ~Link() { delete config.load(std::memory_order_relaxed); }
+  ~Link() {
+    delete config.load(std::memory_order_relaxed);
+    for (auto& window : windows) delete window.load(std::memory_order_relaxed);
+  }
   bool usable() const { return up.load(std::memory_order_relaxed); }
+  /// Receive slots whose keys saw so many failed tags, as bits.
+  uint8_t worn_keys(uint64_t failed_tags) const noexcept;
 };
+
+inline uint8_t Link::worn_keys(uint64_t failed_tags) const noexcept {
+  uint8_t bits = 0;
+  for (unsigned slot = 0; slot < kKeySlots; ++slot) {
+    const KeySlot& key = receive.slots[slot];
+    if (!key.live.load(std::memory_order_acquire)) continue;
+    uint64_t failed = 0;
+    for (const LinkWorker& worker : workers) failed += worker.failed.of(key);
+    if (failed >= failed_tags) bits = static_cast<uint8_t>(bits | 1u << slot);
+  }
+  return bits;
+}
 
 }  // namespace sky::dataplane

@@ -6,7 +6,7 @@ namespace sky::dataplane {
 
 bool Liveness::received(const LivenessPayload& ping, uint64_t now_ns) {
   heard(now_ns);
-  peer_hears_ = ping.hears_you == 1;
+  peer_hears_ = (ping.flags & 1) != 0;
   good_ = peer_hears_ ? good_ + 1 : 0;
   peer_interval_ns_ = std::clamp<uint64_t>(ping.interval_us.get(), 1'000, 1'000'000) * 1'000;
   peer_sent_ns_ = ping.sent_ns.get();
@@ -26,7 +26,7 @@ LivenessPayload Liveness::make(const LivenessConfig& config, uint64_t now_ns, ui
   // From the schedule, not from now, so that late turns do not stretch the interval; after a stall, from now.
   next_send_ns_ = std::max(next_send_ns_ + gap_ns, now_ns + gap_ns / 2);
   LivenessPayload ping{};
-  ping.hears_you = heard_ns_ != 0 && !silent(config, polled_empty_ns) ? 1 : 0;
+  ping.flags = heard_ns_ != 0 && !silent(config, polled_empty_ns) ? 1 : 0;
   ping.multiplier = static_cast<uint8_t>(config.multiplier);
   ping.interval_us = Be32(static_cast<uint32_t>(config.interval_ns / 1'000));
   ping.sent_ns = Be64(now_ns);

@@ -169,7 +169,7 @@ class ModelRouter {
     if (type == 3 || type == 64 || type == 65) return punt(payload);
     if (type != 8) return drop(Drop::bad_type);
     if (payload.size() != 24) return drop(Drop::bad_control);
-    link.hears = payload[0] == 1;
+    link.hears = (payload[0] & 1) != 0;
     link.good = link.hears ? link.good + 1 : 0;
     local();
   }

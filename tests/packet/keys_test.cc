@@ -17,6 +17,7 @@ constexpr uint8_t kKeepAlive = 2, kSignal = 64;
 dataplane::KeyPolicy policy() {
   dataplane::KeyPolicy made = dataplane::KeyPolicy::of_age(kAgeNs, 1);
   made.step_bytes = kStepBytes;
+  made.stop_bytes = 2 * kStepBytes;
   return made;
 }
 
@@ -186,6 +187,82 @@ TEST_F(Keys, ALaneStopsHardAtTwiceTheBytes) {
   inject(1'000, right);
   take();
   EXPECT_EQ((Change{.injected_control = 1, .transmitted = 1}), node.change());
+}
+
+class WornKeys : public Keys {
+ protected:
+  WornKeys() : Keys(few_forgeries()) {}
+  static constexpr uint64_t kMost = 1'000;
+  static dataplane::KeyPolicy few_forgeries() {
+    dataplane::KeyPolicy made = dataplane::KeyPolicy::of_age(120'000 * kMs, 1);
+    made.hold_ns = kHoldNs;
+    made.failed_tags = kMost;
+    return made;
+  }
+  void forge(uint64_t frames) {
+    for (uint64_t i = 0; i < frames; ++i) {
+      Header header = left.next_header();
+      header.lane_counter += 1'000'000;
+      Bytes bad = left.seal(header, packet(17, kRoute, pattern(60)));
+      bad.back() ^= 1;
+      node.port(0).push(bad);
+      if (i % 64 == 63) node.worker_turn();
+    }
+    node.worker_turn();
+  }
+  /// The flags of the node's next ping on `left`.
+  unsigned asks() {
+    take();
+    node.pass(1'000 * kMs);
+    for (LinkPeer* peer : {&left, &right, &spare}) node.port(port_of(*peer)).push(peer->ping(true, 1'000'000));
+    node.turn();
+    unsigned flags = 0xff;
+    for (const Bytes& bytes : node.port(0).pop_all()) {
+      const auto frame = left.open(bytes);
+      EXPECT_TRUE(frame);
+      if (frame->type() == 8) flags = frame->payload()[0];
+    }
+    take();
+    return flags;
+  }
+};
+
+TEST_F(WornKeys, ForgedFramesMakeTheReceiverAskForTheNextKeyAndLoseNothing) {
+  forge(kMost - 1);
+  EXPECT_EQ(1u, asks()) << "I hear you, and no more";
+  forge(1);
+  EXPECT_EQ(0x11u, asks()) << "the key of slot 0";
+  node.change();
+  EXPECT_EQ(1u, node.exchange(0, {left.seal(packet(17, kRoute, pattern(60)))}).size()) << "which is still good";
+  left.step = 1;  // the peer steps
+  EXPECT_EQ(1u, node.exchange(0, {left.seal(packet(17, kRoute, pattern(60)))}).size());
+  EXPECT_EQ((Change{.received = 2, .transmitted = 2}), node.change());
+  run(kHoldNs / kMs + 100);
+  EXPECT_EQ(1u, asks()) << "the worn one is gone";
+  EXPECT_TRUE(node.tables->links.find(left.link)->usable());
+}
+
+TEST_F(WornKeys, ASenderThatIsAskedStepsOnceAndNoFasterThanItsPeerFollows) {
+  run(100);
+  const auto ask = [&](unsigned slots) { node.port(1).push(right.ping(true, 1'000'000, 1, 0, slots)); };
+  ask(1u << 1);
+  node.turn();
+  run(5'000);
+  EXPECT_EQ(0, sent_epoch[right.link]) << "asked for another key than the one in use";
+  ask(1u << 0);
+  node.turn();
+  node.turn();
+  inject(10, right);
+  take();
+  EXPECT_EQ(1, sent_epoch[right.link]);
+  for (int i = 0; i < 200; ++i) {
+    ask(1u << 0);
+    node.pass(20 * kMs);
+    node.turn();
+    take();
+  }
+  EXPECT_EQ(1, sent_epoch[right.link]) << "that key is gone already";
+  EXPECT_EQ(0, node.total().drops());
 }
 
 TEST_F(Keys, APeerThatDoesNotHearIsNotLeftBehind) {

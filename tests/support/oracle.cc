@@ -222,9 +222,9 @@ std::optional<OpenedFrame> LinkPeer::open(std::span<const uint8_t> frame) {
   return OpenedFrame{header, std::move(*inside)};
 }
 
-Bytes LinkPeer::ping(bool hears, uint32_t interval_us, uint64_t sent_ns, uint64_t echoed_ns) {
+Bytes LinkPeer::ping(bool hears, uint32_t interval_us, uint64_t sent_ns, uint64_t echoed_ns, unsigned worn) {
   Bytes payload;
-  put(payload, hears ? 1 : 0, 1);
+  put(payload, (hears ? 1u : 0u) | worn << 4, 1);
   put(payload, 3, 1);
   put(payload, 0, 2);
   put(payload, interval_us, 4);

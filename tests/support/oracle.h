@@ -111,8 +111,8 @@ class LinkPeer {
   std::optional<OpenedFrame> open(std::span<const uint8_t> frame);
   Bytes ethernet_towards_node() const;
   Bytes ethernet_from_node() const;
-  /// A TransportPing that says "I hear you", or does not.
-  Bytes ping(bool hears, uint32_t interval_us, uint64_t sent_ns = 1, uint64_t echoed_ns = 0);
+  /// A TransportPing that says "I hear you", or does not; `worn`: slots of the node's send keys to be replaced.
+  Bytes ping(bool hears, uint32_t interval_us, uint64_t sent_ns = 1, uint64_t echoed_ns = 0, unsigned worn = 0);
 
   Suite suite;
   uint16_t link;        ///< the node's index of the link

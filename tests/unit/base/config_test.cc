@@ -91,7 +91,7 @@ dataplane:
   hugepages: true
   suites: [chacha20-poly1305]
   sizes: { rules: 1024, links: 2, sessions: 3, groups: 4, prefixes: 5 }
-rekey: { time: 2s, bytes: 32GiB, handshake: 3s, headless_hold: 4s }
+rekey: { time: 2s, bytes: 32GiB, failed_tags: 5000, handshake: 3s, headless_hold: 4s }
 circuits:
   protect: clear
   paths: 3
@@ -128,6 +128,7 @@ circuits:
   EXPECT_EQ(config.dataplane.sizes.prefixes, 5u);
   EXPECT_EQ(config.rekey.time_ns, 2 * kSecondNs);
   EXPECT_EQ(config.rekey.bytes, 1ull << 35);
+  EXPECT_EQ(config.rekey.failed_tags, 5000u);
   EXPECT_EQ(config.rekey.handshake_ns, 3 * kSecondNs);
   EXPECT_EQ(config.rekey.headless_hold_ns, 4 * kSecondNs);
   EXPECT_EQ(config.circuits.paths, 3);

@@ -336,7 +336,7 @@ TEST_F(Send, StepsOnBytesAndOnFramesButNotFasterThanReceiversFollow) {
 
 TEST_F(Send, BytesAreSharedOutOverLanes) {
   const KeyPolicy policy = KeyPolicy::of_age(120 * kSecond, 4);
-  EXPECT_EQ(2 * policy.step_bytes / 4, policy.seal_limits(kLinkCounters).bytes);
+  EXPECT_EQ(policy.stop_bytes / 4, policy.seal_limits(kLinkCounters).bytes);
   SendRing ring(keys_, engine_, policy, seen_.send);
   ASSERT_TRUE(ring.put_chain(1, 0, secret_of(1), false, round()));
   const SendUse use{.frames = 1, .bytes = policy.step_bytes / 4};

@@ -49,6 +49,9 @@ Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescenc
     : aead_(std::move(aead)),
       context_{.tables = tables,
                .stats = tables.stats.worker(config.number),
+               .port_stats = tables.stats.ports(config.number),
+               .link_stats = tables.stats.links(config.number),
+               .member_stats = tables.stats.members(config.number),
                .aead = *aead_,
                .channel = channel,
                .ports = config.ports,
@@ -156,7 +159,7 @@ bool Worker::poll_port(PortIndex index) noexcept {
     slot.length = rte_pktmbuf_data_len(frames[i]);
     bytes += slot.length;
   }
-  PortStats& stats = context_.tables.stats.port(index);
+  PortStats& stats = context_.stats_of(index);
   stats.received.add(n);
   stats.received_bytes.add(bytes);
   process(index, batch_);

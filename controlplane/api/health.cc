@@ -48,9 +48,9 @@ void judge_dataplane(const ViewContext& context, Faults& faults) {
 
 void judge_ports(const ViewContext& context, Faults& faults) {
   if (context.counters == nullptr) return;
-  const auto stats = context.counters->ports();
+  const auto& stats = context.counters->ports();
   for (size_t i = 0; i < std::min(stats.size(), context.router.ports.size()); ++i) {
-    if (stats[i].up.get() == 0) {
+    if (stats[i](&PortStats::up) == 0) {
       faults.add(
           fmt::format("port {} ({}) has no carrier", context.router.ports[i].name, context.router.ports[i].device),
           "skyctl show ports");

@@ -46,18 +46,18 @@ Json links_view(const ViewContext& context) {
              {"last_refusal", link.last_refusal}};
     const size_t index = to_underlying(link.index);
     if (context.counters != nullptr && index < context.counters->links().size()) {
-      const LinkStats& stats = context.counters->links()[index];
-      row.update({{"live", stats.up.get() != 0},
-                  {"rtt_us", stats.rtt_ns.get() / kMicrosecondNs},
-                  {"flaps", stats.flaps.get()},
-                  {"heard_ago_ns", age(context.now_ns, stats.heard_ns.get())},
-                  {"received", stats.received.get()},
-                  {"received_bytes", stats.received_bytes.get()},
-                  {"transmitted", stats.transmitted.get()},
-                  {"transmitted_bytes", stats.transmitted_bytes.get()},
-                  {"bad_tags", stats.bad_tags.get()},
-                  {"replays", stats.replays.get()},
-                  {"send_epoch", stats.send_epoch.get()}});
+      const auto sum = context.counters->links()[index];
+      row.update({{"live", sum(&LinkStats::up) != 0},
+                  {"rtt_us", sum(&LinkStats::rtt_ns) / kMicrosecondNs},
+                  {"flaps", sum(&LinkStats::flaps)},
+                  {"heard_ago_ns", age(context.now_ns, sum(&LinkStats::heard_ns))},
+                  {"received", sum(&LinkStats::received)},
+                  {"received_bytes", sum(&LinkStats::received_bytes)},
+                  {"transmitted", sum(&LinkStats::transmitted)},
+                  {"transmitted_bytes", sum(&LinkStats::transmitted_bytes)},
+                  {"bad_tags", sum(&LinkStats::bad_tags)},
+                  {"replays", sum(&LinkStats::replays)},
+                  {"send_epoch", sum(&LinkStats::send_epoch)}});
     }
     all.push_back(std::move(row));
   }
@@ -77,20 +77,17 @@ Json paths_view(const ViewContext& context) {
   return all;
 }
 
-const MemberStats* stats_of(const ViewContext& context, GroupIndex group, uint8_t slot) {
-  if (context.counters == nullptr) return nullptr;
+void add_member_stats(Json& row, const ViewContext& context, GroupIndex group, uint8_t slot) {
+  if (context.counters == nullptr) return;
   const size_t at = size_t{to_underlying(group)} * kMaxMembers + slot;
-  return at < context.counters->members().size() ? &context.counters->members()[at] : nullptr;
-}
-
-void add_member_stats(Json& row, const MemberStats* stats) {
-  if (stats == nullptr) return;
-  row.update({{"rtt_us", stats->rtt_ns.get() / kMicrosecondNs},
-              {"packets", stats->packets.get()},
-              {"bytes", stats->bytes.get()},
-              {"deaths", stats->deaths.get() + stats->deaths_by_list.get()},
-              {"probes_sent", stats->probes_sent.get()},
-              {"probes_lost", stats->probes_lost.get()}});
+  if (at >= context.counters->members().size()) return;
+  const auto sum = context.counters->members()[at];
+  row.update({{"rtt_us", sum(&MemberStats::rtt_ns) / kMicrosecondNs},
+              {"packets", sum(&MemberStats::packets)},
+              {"bytes", sum(&MemberStats::bytes)},
+              {"deaths", sum(&MemberStats::deaths) + sum(&MemberStats::deaths_by_list)},
+              {"probes_sent", sum(&MemberStats::probes_sent)},
+              {"probes_lost", sum(&MemberStats::probes_lost)}});
 }
 
 Json circuits_view(const ViewContext& context) {
@@ -117,7 +114,7 @@ Json circuits_view(const ViewContext& context) {
                   {"live", circuit.live},
                   {"weight", circuit.weight},
                   {"session", to_underlying(circuit.session)}});
-      add_member_stats(row, stats_of(context, circuit.group, circuit.slot));
+      add_member_stats(row, context, circuit.group, circuit.slot);
     }
     all.push_back(std::move(row));
   }
@@ -132,7 +129,7 @@ Json groups_view(const ViewContext& context) {
       Json row{{"slot", member.slot},         {"circuit", member.circuit}, {"own", member.own},
                {"live", member.live},         {"weight", member.weight},   {"mtu", member.mtu},
                {"nodes", names(member.nodes)}};
-      add_member_stats(row, stats_of(context, group.index, member.slot));
+      add_member_stats(row, context, group.index, member.slot);
       members.push_back(std::move(row));
     }
     all.push_back({{"group", to_underlying(group.index)},
@@ -183,13 +180,13 @@ Json ports_view(const ViewContext& context) {
     const PortConfig& port = context.router.ports[i];
     Json row{{"index", i}, {"port", port.name}, {"device", port.device}, {"mtu", port.mtu}};
     if (context.counters != nullptr && i < context.counters->ports().size()) {
-      const PortStats& stats = context.counters->ports()[i];
-      row.update({{"up", stats.up.get() != 0},
-                  {"received", stats.received.get()},
-                  {"received_bytes", stats.received_bytes.get()},
-                  {"transmitted", stats.transmitted.get()},
-                  {"transmitted_bytes", stats.transmitted_bytes.get()},
-                  {"full", stats.full.get()}});
+      const auto sum = context.counters->ports()[i];
+      row.update({{"up", sum(&PortStats::up) != 0},
+                  {"received", sum(&PortStats::received)},
+                  {"received_bytes", sum(&PortStats::received_bytes)},
+                  {"transmitted", sum(&PortStats::transmitted)},
+                  {"transmitted_bytes", sum(&PortStats::transmitted_bytes)},
+                  {"full", sum(&PortStats::full)}});
     }
     all.push_back(std::move(row));
   }

@@ -43,9 +43,10 @@ Result<Counters> Counters::view(const Mapping& page) {
                 groups, page.bytes());
   }
   counters.workers_ = array_at<WorkerStats>(page, layout.workers, workers);
-  counters.ports_ = array_at<PortStats>(page, layout.ports, ports);
-  counters.links_ = array_at<LinkStats>(page, layout.links, links);
-  counters.members_ = array_at<MemberStats>(page, layout.members, size_t{groups} * kMaxMembers);
+  const size_t members = size_t{groups} * kMaxMembers, rows = workers;
+  counters.ports_ = {array_at<PortStats>(page, layout.ports, rows * ports), ports};
+  counters.links_ = {array_at<LinkStats>(page, layout.links, rows * links), links};
+  counters.members_ = {array_at<MemberStats>(page, layout.members, rows * members), members};
   return counters;
 }
 

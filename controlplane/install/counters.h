@@ -11,6 +11,29 @@
 
 namespace sky::controlplane {
 
+/// Objects of which each worker has a row: a word is the sum over these.
+template <typename Row>
+class Summed {
+ public:
+  Summed() = default;
+  /// `rows` stand worker by worker, `size` of each.
+  Summed(std::span<const Row> rows, size_t size) : rows_(rows), size_(size) {}
+  size_t size() const { return size_; }
+
+  /// One object's words: `links()[3](&LinkStats::received)`.
+  auto operator[](size_t index) const {
+    return [this, index](StatsWord Row::*word) {
+      uint64_t sum = 0;
+      for (size_t at = index; at < rows_.size(); at += size_) sum += (rows_[at].*word).get();
+      return sum;
+    };
+  }
+
+ private:
+  std::span<const Row> rows_;
+  size_t size_ = 0;
+};
+
 class Counters {
  public:
   static Result<Counters> view(const Mapping& page);
@@ -18,10 +41,10 @@ class Counters {
   /// Its words only: the dimensions are those of the spans below.
   const StatsHeader& header() const { return *header_; }
   std::span<const WorkerStats> workers() const { return workers_; }
-  std::span<const PortStats> ports() const { return ports_; }
-  std::span<const LinkStats> links() const { return links_; }
+  const Summed<PortStats>& ports() const { return ports_; }
+  const Summed<LinkStats>& links() const { return links_; }
   /// [group * kMaxMembers + slot]
-  std::span<const MemberStats> members() const { return members_; }
+  const Summed<MemberStats>& members() const { return members_; }
 
   uint64_t sum(Counter counter) const;
   uint64_t sum(Drop reason) const;
@@ -31,9 +54,9 @@ class Counters {
 
   const StatsHeader* header_ = nullptr;
   std::span<const WorkerStats> workers_;
-  std::span<const PortStats> ports_;
-  std::span<const LinkStats> links_;
-  std::span<const MemberStats> members_;
+  Summed<PortStats> ports_;
+  Summed<LinkStats> links_;
+  Summed<MemberStats> members_;
 };
 
 /// The accounting equation over all workers: equal when at rest, `in - out` is what is under way.

@@ -1,7 +1,11 @@
 // The third memfd: counters, written by the dataplane, mapped read-only by others. Every word has one writer, who
 // never waits; a reader may see a word before its neighbour, and takes two readings for a rate.
 //
-//   StatsHeader | WorkerStats[workers] | PortStats[ports] | LinkStats[links] | MemberStats[groups * kMaxMembers]
+//   StatsHeader | WorkerStats[workers] | PortStats[workers][ports] | LinkStats[workers][links] |
+//   MemberStats[workers][groups * kMaxMembers]
+//
+// What a port, link or member counted is the sum over the workers. A word that only its owner writes (up, rtt_ns, live,
+// ...) is 0 in the rows of the others, so its sum is its value; the main core's words stand in worker 0's row.
 #pragma once
 
 #include <atomic>
@@ -62,7 +66,7 @@ struct alignas(64) PortStats {
   StatsWord transmitted;
   StatsWord transmitted_bytes;
   StatsWord full;  ///< frames the port did not take
-  StatsWord up;
+  StatsWord up;    ///< main core's
 };
 
 struct alignas(64) LinkStats {
@@ -72,14 +76,14 @@ struct alignas(64) LinkStats {
   StatsWord transmitted_bytes;
   StatsWord bad_tags;
   StatsWord replays;
-  StatsWord up;        ///< 1 when live
-  StatsWord flaps;     ///< times it went down
-  StatsWord rtt_ns;    ///< smoothed, from liveness
-  StatsWord heard_ns;  ///< CLOCK_MONOTONIC of the last authentic frame
-  StatsWord send_epoch;
+  StatsWord up;          ///< 1 when live
+  StatsWord flaps;       ///< times it went down
+  StatsWord rtt_ns;      ///< smoothed, from liveness
+  StatsWord heard_ns;    ///< CLOCK_MONOTONIC of the last authentic frame
+  StatsWord send_epoch;  ///< main core's
 };
 
-/// The worker's words, but for the last one. `deaths` are those that probes found; those that a list of dead routes
+/// The workers' words, but for the last one. `deaths` are those that probes found; those that a list of dead routes
 /// told of are counted by the main core.
 struct alignas(64) MemberStats {
   StatsWord packets;
@@ -93,17 +97,21 @@ struct alignas(64) MemberStats {
 };
 static_assert(sizeof(MemberStats) == 64);
 
-/// Where each array lies in a page of these sizes.
+/// Where each array lies in a page of these sizes, and how many bytes of it are one worker's.
 struct StatsLayout {
   size_t workers, ports, links, members, bytes;
+  size_t ports_each, links_each, members_each;
 
   static constexpr StatsLayout of(uint32_t workers, uint32_t ports, uint32_t links, uint32_t groups) {
     StatsLayout at{};
+    at.ports_each = sizeof(PortStats) * ports;
+    at.links_each = sizeof(LinkStats) * links;
+    at.members_each = sizeof(MemberStats) * groups * kMaxMembers;
     at.workers = (sizeof(StatsHeader) + 63) / 64 * 64;
     at.ports = at.workers + sizeof(WorkerStats) * workers;
-    at.links = at.ports + sizeof(PortStats) * ports;
-    at.members = at.links + sizeof(LinkStats) * links;
-    at.bytes = at.members + sizeof(MemberStats) * groups * kMaxMembers;
+    at.links = at.ports + at.ports_each * workers;
+    at.members = at.links + at.links_each * workers;
+    at.bytes = at.members + at.members_each * workers;
     return at;
   }
 };

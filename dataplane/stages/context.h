@@ -42,6 +42,9 @@ struct HeldPackets {
 struct Context {
   Tables& tables;
   WorkerStats& stats;
+  PortStats* port_stats;      ///< [PortIndex]
+  LinkStats* link_stats;      ///< [LinkIndex]
+  MemberStats* member_stats;  ///< [group * kMaxMembers + slot]
   AeadEngine& aead;
   WorkerChannel& channel;
   std::vector<drivers::Port*> ports;       ///< [PortIndex]
@@ -66,6 +69,12 @@ struct Context {
   std::array<Slot*, kBurst> op_slots;  ///< whose operation it is
   std::array<SessionAssociated, kBurst> op_associated;
 
+  // This worker's rows of the counters.
+  PortStats& stats_of(PortIndex port) const { return port_stats[to_underlying(port)]; }
+  LinkStats& stats_of(const Link& link) const { return link_stats[to_underlying(link.index)]; }
+  MemberStats& stats_of(const Group& group, unsigned slot) const {
+    return member_stats[size_t{to_underlying(group.index)} * kMaxMembers + slot];
+  }
   void count(Counter counter, uint64_t n = 1) { stats.counters[static_cast<size_t>(counter)].add(n); }
   void count(Drop reason) { stats.drops[static_cast<size_t>(reason)].add(1); }
 };

@@ -53,8 +53,9 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& 
   slot.stream = static_cast<uint16_t>(member.stream + context.number);
   slot.hop_limit = member.hop_limit;
   slot.treatment = member.treatment;
-  group->stats[chosen].packets.add(1);
-  group->stats[chosen].bytes.add(slot.length);
+  MemberStats& stats = context.stats_of(*group, chosen);
+  stats.packets.add(1);
+  stats.bytes.add(slot.length);
   const uint16_t size = static_cast<uint16_t>(sizeof(DatagramHeader) + slot.length);
   slot.data -= kDatagramOverhead;
   slot.length = static_cast<uint16_t>(slot.length + kDatagramOverhead);

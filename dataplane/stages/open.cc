@@ -23,17 +23,18 @@ ReplayWindow<>* window_of(const Slot& slot, unsigned lane) noexcept {
   return windows == nullptr ? nullptr : &windows->of(slot_index(slot.key->epoch), slot.key->generation);
 }
 
-void count_received(Slot& slot) noexcept {
-  slot.link->stats->received.add(1);
-  slot.link->stats->received_bytes.add(slot.length);
+void count_received(Context& context, const Slot& slot) noexcept {
+  LinkStats& stats = context.stats_of(*slot.link);
+  stats.received.add(1);
+  stats.received_bytes.add(slot.length);
 }
 
 /// True when there is something to open.
-bool prepare(Slot& slot, AeadOp& op) noexcept {
+bool prepare(Context& context, Slot& slot, AeadOp& op) noexcept {
   const LinkHeader& header = link_header(slot.data);
   const FrameKind kind = kind_of(header);
   if (kind == FrameKind::clear) {
-    count_received(slot);
+    count_received(context, slot);
     slot.verdict = Verdict::next;
     return false;
   }
@@ -49,7 +50,7 @@ bool prepare(Slot& slot, AeadOp& op) noexcept {
     return false;
   }
   if (!window->may_accept(counter)) {
-    slot.link->stats->replays.add(1);
+    context.stats_of(*slot.link).replays.add(1);
     drop(slot, Drop::replayed);
     return false;
   }
@@ -68,18 +69,18 @@ bool prepare(Slot& slot, AeadOp& op) noexcept {
 void finish(Context& context, Slot& slot, const AeadOp& op) noexcept {
   Link& link = *slot.link;
   if (!op.authentic) {
-    link.stats->bad_tags.add(1);
+    context.stats_of(link).bad_tags.add(1);
     link.workers[context.number].failed.add(*slot.key);
     return drop(slot, Drop::bad_tag);
   }
   const auto [lane, counter] = lane_counter(link_header(slot.data));
   if (!window_of(slot, lane)->test_and_set(counter)) {
-    link.stats->replays.add(1);
+    context.stats_of(link).replays.add(1);
     return drop(slot, Drop::replayed);
   }
   slot.key->mark_seen();
   link.liveness.heard(context.now_ns);
-  count_received(slot);
+  count_received(context, slot);
   slot.verdict = Verdict::next;
 }
 
@@ -88,7 +89,7 @@ void finish(Context& context, Slot& slot, const AeadOp& op) noexcept {
 void open(Context& context, Batch& batch) noexcept {
   unsigned n = 0;
   for (Slot& slot : batch) {
-    if (!prepare(slot, context.ops[n])) continue;
+    if (!prepare(context, slot, context.ops[n])) continue;
     context.op_slots[n++] = &slot;
   }
   context.aead.open({context.ops.data(), n});

@@ -29,7 +29,7 @@ void tell(Context& context, Group& group, unsigned slot) noexcept {
 
 void change(Context& context, Group& group, unsigned slot, bool live) noexcept {
   group.lives[slot].live.store(live, std::memory_order_relaxed);
-  group.stats[slot].live.set(live ? 1 : 0);
+  context.stats_of(group, slot).live.set(live ? 1 : 0);
   tell(context, group, slot);
 }
 
@@ -54,7 +54,7 @@ void send_probe(Context& context, Group& group, unsigned slot, const Member& mem
   std::memcpy(packet_payload(probe->data), &payload, sizeof(payload));
   probe->hop_limit = member.put.hop_limit;
   probe->treatment = member.put.treatment;
-  group.stats[slot].probes_sent.add(1);
+  context.stats_of(group, slot).probes_sent.add(1);
 }
 
 /// An answer may take as long as two of the last ones did, whatever the interval: a long path is no dead one.
@@ -67,9 +67,9 @@ bool is_overdue(const MemberLife& life, uint64_t interval_ns, uint64_t now_ns) n
 void lose_probe(Context& context, Group& group, unsigned slot, unsigned most) noexcept {
   MemberLife& life = group.lives[slot];
   life.answered = 0;
-  group.stats[slot].probes_lost.add(1);
+  context.stats_of(group, slot).probes_lost.add(1);
   if (++life.lost < most || !life.live.load(std::memory_order_relaxed)) return;
-  group.stats[slot].deaths.add(1);
+  context.stats_of(group, slot).deaths.add(1);
   change(context, group, slot, false);
 }
 
@@ -108,7 +108,7 @@ void take_pong(Context& context, RouteId consume, Slot& slot) noexcept {
   life.lost = 0;
   life.waiting_since_ns = 0;
   life.rtt_ns = std::max<uint64_t>(context.now_ns - payload.sent_ns.get(), 1);
-  group->stats[member].rtt_ns.set(life.rtt_ns);
+  context.stats_of(*group, member).rtt_ns.set(life.rtt_ns);
   // Who answers also follows the steps of the session's keys, though it may send nothing else.
   view.members[member].session->heard_ns.store(context.now_ns, std::memory_order_relaxed);
   if (++life.answered >= kAnswersToLive && !life.live) change(context, *group, member, true);
@@ -136,7 +136,8 @@ uint64_t probe_group(Context& context, Group& group, Batch& batch) noexcept {
       life.next_probe_ns = context.now_ns + interval_ns;
     }
     if (life.untold) tell(context, group, slot);
-    group.stats[slot].live.set(life.live.load(std::memory_order_relaxed) ? 1 : 0);  // a list may have ended it
+    context.stats_of(group, slot)
+        .live.set(life.live.load(std::memory_order_relaxed) ? 1 : 0);  // a list may have ended it
     next = std::min({next, life.next_probe_ns, life.probed_ns + interval_ns});
   }
   return next;

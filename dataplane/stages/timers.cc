@@ -20,10 +20,10 @@ void send_ping(Context& context, Link& link, const LivenessConfig& liveness, uin
   if (slot != nullptr) std::memcpy(packet_payload(slot->data), &ping, sizeof(ping));
 }
 
-void change(Link& link, bool up) noexcept {
+void change(Context& context, Link& link, bool up) noexcept {
   link.up.store(up, std::memory_order_relaxed);
-  link.stats->up.set(up ? 1 : 0);
-  if (!up) link.stats->flaps.add(1);
+  context.stats_of(link).up.set(up ? 1 : 0);
+  if (!up) context.stats_of(link).flaps.add(1);
 }
 
 /// Until the ring took it: nobody asks a second time.
@@ -42,11 +42,11 @@ uint64_t tend_link(Context& context, Link& link, Batch& batch) noexcept {
   LivenessConfig liveness = config.liveness;
   liveness.interval_ns = context.timer_budget.stretched(liveness.interval_ns);
   const Liveness::Change turn = link.liveness.judge(liveness, context.now_ns, polled_empty);
-  if (turn != Liveness::Change::none) change(link, turn == Liveness::Change::up);
+  if (turn != Liveness::Change::none) change(context, link, turn == Liveness::Change::up);
   tell(context, link);
   link.peer_hears.store(link.liveness.peer_hears(), std::memory_order_relaxed);
-  link.stats->rtt_ns.set(link.liveness.rtt_ns());
-  link.stats->heard_ns.set(link.liveness.heard_ns());
+  context.stats_of(link).rtt_ns.set(link.liveness.rtt_ns());
+  context.stats_of(link).heard_ns.set(link.liveness.heard_ns());
   if (link.liveness.send_due(context.now_ns) && !batch.full()) send_ping(context, link, liveness, polled_empty, batch);
   return link.liveness.next_deadline_ns(liveness);
 }

@@ -7,7 +7,7 @@ namespace {
 void flush_port(Context& context, size_t index) noexcept {
   PortOutput& output = context.outputs[index];
   drivers::Port& port = *context.ports[index];
-  PortStats& stats = context.tables.stats.port(PortIndex{static_cast<uint16_t>(index)});
+  PortStats& stats = context.stats_of(PortIndex{static_cast<uint16_t>(index)});
   const auto queue = static_cast<uint16_t>(context.number);
   for (unsigned level = 0; level < kQueues; ++level) {
     rte_mbuf** frames = output.frames[level].data();
@@ -42,8 +42,9 @@ void transmit(Context& context, Batch& batch) noexcept {
     mbuf->data_off = static_cast<uint16_t>(slot.data - sizeof(EthernetHeader) - static_cast<uint8_t*>(mbuf->buf_addr));
     mbuf->data_len = static_cast<uint16_t>(slot.length + sizeof(EthernetHeader));
     mbuf->pkt_len = mbuf->data_len;
-    slot.link->stats->transmitted.add(1);
-    slot.link->stats->transmitted_bytes.add(slot.length);
+    LinkStats& stats = context.stats_of(*slot.link);
+    stats.transmitted.add(1);
+    stats.transmitted_bytes.add(slot.length);
 
     const auto port = to_underlying(slot.link->config.load(std::memory_order_acquire)->put.port);
     queue_frame(context, port, std::min<unsigned>(slot.treatment & 3, kQueues - 1), mbuf);

@@ -68,7 +68,6 @@ struct Group {
   std::atomic<const GroupView*> view = nullptr;  ///< main: rw, worker: ro
   std::array<MemberLife, kMaxMembers> lives;
   std::vector<GroupWorker> workers;  ///< [worker]
-  MemberStats* stats = nullptr;      ///< [kMaxMembers]
 
   ~Group() { delete view.load(std::memory_order_relaxed); }
 

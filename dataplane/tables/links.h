@@ -45,7 +45,6 @@ struct Link {
   std::array<std::atomic<StreamWindows<>*>, kMaxLanes> windows;  ///< [peer's lane]: rw by the worker that receives it
   Liveness liveness;                                             ///< owning worker: rw
   bool told_up = false;                  ///< owning worker: rw; what the main core was last told of `up`
-  LinkStats* stats = nullptr;            ///< owning worker: rw
   std::atomic<bool> up = false;          ///< owning worker: rw, others: ro; the look before a next hop is taken
   std::atomic<bool> peer_hears = false;  ///< owning worker: rw, main: ro
   std::atomic<uint8_t> worn = 0;         ///< owning worker: rw, main: ro; send slots that the peer wants replaced

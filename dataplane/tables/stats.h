@@ -15,10 +15,16 @@ class Stats {
 
   StatsHeader& header() const { return *at<StatsHeader>(0); }
   WorkerStats& worker(unsigned index) const { return at<WorkerStats>(layout_.workers)[index]; }
-  PortStats& port(PortIndex index) const { return at<PortStats>(layout_.ports)[to_underlying(index)]; }
-  LinkStats& link(LinkIndex index) const { return at<LinkStats>(layout_.links)[to_underlying(index)]; }
-  MemberStats& member(GroupIndex group, unsigned slot) const {
-    return at<MemberStats>(layout_.members)[size_t{to_underlying(group)} * kMaxMembers + slot];
+  // One worker's row; the main core writes into that of worker 0.
+  PortStats& port(PortIndex index, unsigned worker = 0) const { return ports(worker)[to_underlying(index)]; }
+  LinkStats& link(LinkIndex index, unsigned worker = 0) const { return links(worker)[to_underlying(index)]; }
+  MemberStats& member(GroupIndex group, unsigned slot, unsigned worker = 0) const {
+    return members(worker)[size_t{to_underlying(group)} * kMaxMembers + slot];
+  }
+  PortStats* ports(unsigned worker) const { return at<PortStats>(layout_.ports + worker * layout_.ports_each); }
+  LinkStats* links(unsigned worker) const { return at<LinkStats>(layout_.links + worker * layout_.links_each); }
+  MemberStats* members(unsigned worker) const {
+    return at<MemberStats>(layout_.members + worker * layout_.members_each);
   }
 
  private:

@@ -41,7 +41,7 @@ void Tables::circuit_died(RouteId consume, std::vector<InstallMessage>& events) 
   MemberLife& life = group.lives[slot];
   life.answered.store(0, std::memory_order_relaxed);
   if (!life.live.exchange(false, std::memory_order_relaxed)) return;
-  group.stats[slot].deaths_by_list.add(1);
+  stats.member(group.index, slot).deaths_by_list.add(1);
   events.push_back(InstallMessage::of(MemberStateEvent{.slot = slot, .live = 0, .group = group.index, .rtt_us = 0}));
 }
 
@@ -95,7 +95,7 @@ void Tables::tick_link(Link& link, std::vector<InstallMessage>& events) {
   link.ring->tick(round_, use);
   confirm(*link.ring, KeyOwner::link, to_underlying(link.index), events);
   const uint8_t current = link.send.current.load(std::memory_order_relaxed);
-  if (current < kKeySlots) link.stats->send_epoch.set(link.send.slots[current].epoch);
+  if (current < kKeySlots) stats.link(link.index).send_epoch.set(link.send.slots[current].epoch);
 }
 
 void Tables::tick_session(Session& session, std::vector<InstallMessage>& events) {
@@ -118,7 +118,6 @@ void Tables::put_link(const LinkMessage& message) {
   if (fresh) {
     link = new Link(config_.workers);
     link->index = message.link;
-    link->stats = &stats.link(message.link);
     link->ring = std::make_unique<KeyRing>(link->receive, link->send, key_engine_, config_.link_keys, seen_keys_);
   }
   auto* config = new LinkConfig{
@@ -146,7 +145,7 @@ void Tables::delete_link(LinkIndex index) {
   links.set(to_underlying(index), nullptr);
   link_indices_.erase(to_underlying(index));
   unconfirmed_.erase({KeyOwner::link, to_underlying(index)});
-  link->stats->up.set(0);
+  stats.link(index, owner(index)).up.set(0);
   retire(link);
   timed_stale_ = true;
 }
@@ -275,7 +274,6 @@ void Tables::put_group(const GroupMessage& message) {
     group = new Group;
     group->index = message.group;
     group->workers.resize(config_.workers);
-    group->stats = &stats.member(message.group, 0);
   }
   const GroupView* old = group->view.load(std::memory_order_relaxed);
   auto view = old == nullptr ? std::make_unique<GroupView>() : std::make_unique<GroupView>(*old);

@@ -18,6 +18,7 @@ class TrafficWatchTest : public testing::Test {
     header.drop_reasons = kDropReasons;
     header.groups = 2;
     header.boot_id = 1;
+    header.workers = 1;
   }
 
   void carry(size_t member, uint64_t packets) {
@@ -25,7 +26,7 @@ class TrafficWatchTest : public testing::Test {
     members[member].packets.add(packets);
   }
 
-  StatsLayout layout = StatsLayout::of(0, 0, 0, 2);
+  StatsLayout layout = StatsLayout::of(1, 0, 0, 2);
   Descriptor fd = test::make_memfd(layout.bytes);
   Mapping page{fd.get(), layout.bytes, PROT_READ | PROT_WRITE};
   TrafficWatch watch;

@@ -19,7 +19,9 @@ struct KeySlot;
 /// Whose Datagrams end here.
 struct End {
   SessionIndex session;
-  uint16_t stream, streams;  ///< first, and how many
+  uint16_t stream;  ///< the first
+  uint8_t streams;  ///< how many
+  uint8_t worker;   ///< who opens them
 };
 
 /// One packet. `data[length]` is the carrier payload (link header first) between receive and transmit, and the IP

@@ -159,12 +159,15 @@ Result<> Process::make_tables(const RouterConfig& config) {
                                      .rules = sizes.rules,
                                      .groups = sizes.groups,
                                      .destinations = 2 * sizes.prefixes,  // of IPv6 and of IPv4
+                                     .workers = static_cast<unsigned>(workers),
                                      .suites = suites_,
                                      .laboratory = config.laboratory},
                       .workers = static_cast<unsigned>(workers),
                       .link_keys = key_policy(config.rekey, workers),
                       .session_keys = key_policy(config.rekey, workers * kMaxMembers),  // a stream per member
-                      .port_macs = {}};
+                      .port_macs = {},
+                      .polling = {}};
+  for (const PortConfig& port : config.ports) tables.polling.push_back({.worker = port.worker.value_or(0)});
   for (const auto& port : ports_) tables.port_macs.push_back(port->mac());
   quiescence_ = std::make_unique<Quiescence>(static_cast<unsigned>(workers));
   tables_ = std::make_unique<Tables>(std::move(tables), *quiescence_, *keys_, stats_, std::move(*map));
@@ -178,23 +181,26 @@ Result<> Process::make_workers(const RouterConfig& config) {
   if (auto added = waiter_.add(wake_main_); !added) return added;
   std::vector<drivers::Port*> ports;
   for (const auto& port : ports_) ports.push_back(port.get());
-  for (unsigned number = 0; number < config.dataplane.workers.size(); ++number) {
-    auto channel = std::make_unique<WorkerChannel>();
+  const auto workers = static_cast<unsigned>(config.dataplane.workers.size());
+  for (unsigned number = 0; number < workers; ++number) {
+    auto channel = std::make_unique<WorkerChannel>(workers);
     const auto wake_worker = drivers::make_event();
     if (!wake_worker) return std::unexpected(wake_worker.error());
     channel->wake_worker = *wake_worker;
     channel->wake_main = wake_main_;
+    channel_pointers_.push_back(channel.get());
+    channels_.push_back(std::move(channel));
+  }
+  for (unsigned number = 0; number < workers; ++number) {
     auto engine = MbEngine::create();
     if (!engine) return std::unexpected(engine.error());
     auto worker = Worker::create({.number = number,
                                   .adaptive = config.dataplane.idle == Idle::adaptive,
                                   .ports = ports,
                                   .ether_types = ether_types(config),
-                                  .tun = number == 0 ? tun_.get() : nullptr},
-                                 *tables_, *quiescence_, std::move(*engine), *channel);
+                                  .tun = tun_.get()},
+                                 *tables_, *quiescence_, std::move(*engine), channel_pointers_);
     if (!worker) return std::unexpected(worker.error());
-    channel_pointers_.push_back(channel.get());
-    channels_.push_back(std::move(channel));
     workers_.push_back(std::move(*worker));
   }
   return {};

@@ -15,6 +15,7 @@ enum class Verdict : uint8_t {
   delivered,  ///< written to the TUN: freed, counted as delivered_tun
   punted,     ///< copied to the main core: freed, counted
   held,       ///< waits in its group for a circuit; no longer this batch's
+  handed,     ///< another worker goes on with it; no longer this batch's
 };
 
 }  // namespace sky::dataplane

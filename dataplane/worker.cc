@@ -7,6 +7,7 @@
 
 #include "dataplane/stages/classify.h"
 #include "dataplane/stages/egress.h"
+#include "dataplane/stages/hand_over.h"
 #include "dataplane/stages/hold.h"
 #include "dataplane/stages/ingress.h"
 #include "dataplane/stages/inject.h"
@@ -36,16 +37,17 @@ uint64_t monotonic_ns() noexcept {
 }  // namespace
 
 Result<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, Tables& tables, Quiescence& quiescence,
-                                               std::unique_ptr<AeadEngine> aead, WorkerChannel& channel) {
+                                               std::unique_ptr<AeadEngine> aead,
+                                               std::span<WorkerChannel* const> channels) {
   auto waiter = drivers::Waiter::create();
   if (!waiter) return std::unexpected(waiter.error());
-  std::unique_ptr<Worker> worker(new Worker(config, tables, quiescence, std::move(aead), channel, std::move(*waiter)));
+  std::unique_ptr<Worker> worker(new Worker(config, tables, quiescence, std::move(aead), channels, std::move(*waiter)));
   if (auto watched = worker->watch_inputs(config); !watched) return std::unexpected(watched.error());
   return worker;
 }
 
 Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescence, std::unique_ptr<AeadEngine> aead,
-               WorkerChannel& channel, drivers::Waiter waiter)
+               std::span<WorkerChannel* const> channels, drivers::Waiter waiter)
     : aead_(std::move(aead)),
       context_{.tables = tables,
                .stats = tables.stats.worker(config.number),
@@ -53,7 +55,8 @@ Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescenc
                .link_stats = tables.stats.links(config.number),
                .member_stats = tables.stats.members(config.number),
                .aead = *aead_,
-               .channel = channel,
+               .channel = *channels[config.number],
+               .channels = {channels.begin(), channels.end()},
                .ports = config.ports,
                .ether_types = {},
                .tun = config.tun,
@@ -61,7 +64,6 @@ Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescenc
                .hash_seed = randombytes_random(),
                .held = {},
                .outputs = std::vector<PortOutput>(config.ports.size()),
-               .polled_empty_ns = std::vector<uint64_t>(config.ports.size()),
                .ops = {},
                .op_slots = {},
                .op_associated = {}},
@@ -73,17 +75,24 @@ Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescenc
 }
 
 Worker::~Worker() {
+  HandedPacket packet;
+  for (const auto& from : context_.channel.handed) {
+    while (from->consumer.pop(packet)) rte_pktmbuf_free(packet.mbuf);
+  }
   for (HeldPackets& waiting : context_.held) rte_pktmbuf_free_bulk(waiting.packets.data(), waiting.count);
 }
 
 Result<> Worker::watch_inputs(const WorkerConfig& config) {
-  for (const drivers::Port* port : config.ports) {
-    if (port->wait_descriptors().empty()) all_inputs_wake_ = false;
-    for (const int descriptor : port->wait_descriptors()) {
+  for (size_t i = 0; i < config.ports.size(); ++i) {
+    const PortIndex index{static_cast<uint16_t>(i)};
+    if (!context_.tables.polls.polls(index, config.number)) continue;
+    const auto descriptors = config.ports[i]->wait_descriptors(queue_of(index));
+    if (descriptors.empty()) all_inputs_wake_ = false;
+    for (const int descriptor : descriptors) {
       if (auto added = waiter_.add(descriptor); !added) return added;
     }
   }
-  if (config.tun != nullptr) {
+  if (config.tun != nullptr && config.number == 0) {
     if (auto added = waiter_.add(config.tun->descriptor()); !added) return added;
   }
   if (context_.channel.wake_worker >= 0) return waiter_.add(context_.channel.wake_worker);
@@ -112,8 +121,9 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   context_.worked = false;
   bool busy = false;
   for (size_t port = 0; port < context_.ports.size(); ++port) busy |= poll_port(PortIndex{static_cast<uint16_t>(port)});
+  busy |= poll_others();
   if (!context_.held.empty()) release();  // before what comes behind them
-  if (context_.tun != nullptr && now_ns >= next_tun_poll_ns_) busy |= poll_tun();
+  if (context_.number == 0 && context_.tun != nullptr && now_ns >= next_tun_poll_ns_) busy |= poll_tun();
   busy |= inject(context_, batch_);
   send(batch_);
   const uint64_t timed_version = context_.tables.timed.load(std::memory_order_acquire)->version;
@@ -123,6 +133,7 @@ bool Worker::turn(uint64_t now_ns) noexcept {
     busy |= keep_time();
   }
   flush();
+  wake_others(context_);
   context_.count(Counter::loops);
   if (context_.worked) worked_ns_ = now_ns;
   if (context_.wake_main) {
@@ -144,11 +155,16 @@ bool Worker::keep_time() noexcept {
   return packets != 0;
 }
 
+uint16_t Worker::queue_of(PortIndex port) const noexcept {
+  return context_.tables.polls.of(port).by_lane ? static_cast<uint16_t>(context_.number) : 0;
+}
+
 bool Worker::poll_port(PortIndex index) noexcept {
+  if (!context_.tables.polls.polls(index, context_.number)) return false;
   drivers::Port& port = *context_.ports[to_underlying(index)];
   std::array<rte_mbuf*, kBurst> frames;
-  const uint16_t n = port.rx_burst(static_cast<uint16_t>(context_.number), frames.data(), kBurst);
-  if (n < kBurst) context_.polled_empty_ns[to_underlying(index)] = context_.now_ns;
+  const uint16_t n = port.rx_burst(queue_of(index), frames.data(), kBurst);
+  if (n < kBurst) context_.tables.polls.emptied(index, context_.number, context_.now_ns);
   if (n == 0) return false;
   uint64_t bytes = 0;
   for (unsigned i = 0; i < n; ++i) {
@@ -172,6 +188,18 @@ void Worker::process(PortIndex port, Batch& batch) noexcept {
   settle(context_, batch);
   open(context_, batch);
   settle(context_, batch);
+  process_opened(batch);
+}
+
+bool Worker::poll_others() noexcept {
+  take_over(context_, batch_);
+  if (batch_.count == 0) return false;
+  settle(context_, batch_);
+  process_opened(batch_);
+  return true;
+}
+
+void Worker::process_opened(Batch& batch) noexcept {
   route(context_, batch);
   settle(context_, batch, &egress_);
   egress(context_, egress_);
@@ -237,12 +265,30 @@ void Worker::sleep() noexcept {
   if (!context_.held.empty()) wake_ns = std::min(wake_ns, now_ns + kHoldPollNs);
   quiescence_.offline(context_.number);
   drivers::clear_event(context_.channel.wake_worker);
-  if (context_.channel.down.consumer.available() == 0 && wake_ns > now_ns) {
+  context_.channel.asleep.store(true, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // see wake_others
+  if (!has_packets() && wake_ns > now_ns) {
     context_.count(Counter::sleeps);
+    if (all_inputs_wake_) tell_polls(PortPolls::kAsleep);
     waiter_.wait(wake_ns - now_ns);
+    if (all_inputs_wake_) tell_polls(now_ns);
   }
+  context_.channel.asleep.store(false, std::memory_order_relaxed);
   next_tun_poll_ns_ = 0;
   quiescence_.online(context_.number);
+}
+
+/// From the main core or another worker.
+bool Worker::has_packets() noexcept {
+  if (context_.channel.down.consumer.available() != 0) return true;
+  return std::ranges::any_of(context_.channel.handed, [](const auto& from) { return from->consumer.available() != 0; });
+}
+
+void Worker::tell_polls(uint64_t emptied_ns) noexcept {
+  for (uint16_t port = 0; port < context_.ports.size(); ++port) {
+    if (context_.tables.polls.polls(PortIndex{port}, context_.number))
+      context_.tables.polls.emptied(PortIndex{port}, context_.number, emptied_ns);
+  }
 }
 
 }  // namespace sky::dataplane

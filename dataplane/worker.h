@@ -19,13 +19,15 @@ struct WorkerConfig {
   bool adaptive;
   std::vector<drivers::Port*> ports;  ///< [PortIndex]
   std::vector<uint16_t> ether_types;  ///< [PortIndex]
-  drivers::Tun* tun;                  ///< worker 0's, else nullptr
+  drivers::Tun* tun;                  ///< nullptr on a node without; worker 0 reads it, all write
 };
 
 class Worker {
  public:
+  /// `channels`: of every worker, its own under its number.
   static Result<std::unique_ptr<Worker>> create(const WorkerConfig& config, Tables& tables, Quiescence& quiescence,
-                                                std::unique_ptr<AeadEngine> aead, WorkerChannel& channel);
+                                                std::unique_ptr<AeadEngine> aead,
+                                                std::span<WorkerChannel* const> channels);
 
   /// Runs until `stop`.
   void run(const std::atomic<bool>& stop) noexcept;
@@ -43,15 +45,20 @@ class Worker {
 
  private:
   Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescence, std::unique_ptr<AeadEngine> aead,
-         WorkerChannel& channel, drivers::Waiter waiter);
+         std::span<WorkerChannel* const> channels, drivers::Waiter waiter);
   Result<> watch_inputs(const WorkerConfig& config);
 
   bool poll_port(PortIndex port) noexcept;
+  bool poll_others() noexcept;
+  void process_opened(Batch& batch) noexcept;
   bool poll_tun() noexcept;
   void release() noexcept;
   bool keep_time() noexcept;
   void send(Batch& batch) noexcept;
   void sleep() noexcept;
+  uint16_t queue_of(PortIndex port) const noexcept;
+  bool has_packets() noexcept;
+  void tell_polls(uint64_t emptied_ns) noexcept;
 
   std::unique_ptr<AeadEngine> aead_;
   Context context_;

@@ -7,10 +7,13 @@
 
 #include <atomic>
 #include <memory>
+#include <vector>
 
 #include "dataplane/protocol/control_packet.h"
 #include "dataplane/protocol/install.h"
 #include "dataplane/protocol/shm_ring.h"
+
+struct rte_mbuf;
 
 namespace sky::dataplane {
 
@@ -32,13 +35,30 @@ class LocalRing {
   ShmConsumer<T> consumer;
 };
 
+/// A packet on its way from one worker to another: opened, as `open` left it.
+struct HandedPacket {
+  rte_mbuf* mbuf;
+  uint32_t offset;  ///< of the link header in the buffer
+  uint16_t length;
+  LinkIndex link;  ///< arrived on
+};
+static_assert(sizeof(HandedPacket) == 16);
+
 struct WorkerChannel {
+  explicit WorkerChannel(unsigned workers = 1) {
+    for (unsigned from = 0; from < workers; ++from)
+      handed.push_back(std::make_unique<LocalRing<HandedPacket>>(kHanded));
+  }
+
   LocalRing<ControlPacket> down{256};  ///< main core to worker: packets to seal and send
   LocalRing<ControlPacket> up{256};    ///< worker to main core: punts
   static constexpr uint32_t kEvents = 1'024;
   LocalRing<InstallMessage> events{kEvents};  ///< worker to main core: link_state, chain_confirmed, member_state, miss
   /// Someone takes what is punted (main: rw, worker: ro); lists of dead routes are the main core's own and always go.
   std::atomic<bool> takes_punts{true};
+  static constexpr uint32_t kHanded = 1'024;
+  std::vector<std::unique_ptr<LocalRing<HandedPacket>>> handed;  ///< [worker it comes from]
+  std::atomic<bool> asleep{false};  ///< worker: rw, other workers: ro; who hands a packet on must wake it
   int wake_worker = -1;
   int wake_main = -1;
 };

@@ -135,18 +135,14 @@ Result<> Port::set_up_queues() {
   if (const int error = rte_eth_dev_info_get(id_, &info); error != 0) {
     return fail("port {}: no device information: {}", config_.name, rte_strerror(-error));
   }
-  if (config_.queues > std::min(info.max_rx_queues, info.max_tx_queues)) {
+  if (config_.queues > info.max_tx_queues) {
     return fail("port {}: found {} receive and {} transmit queues, wanted {} each (one per worker)", config_.name,
                 info.max_rx_queues, info.max_tx_queues, config_.queues);
   }
   rte_eth_conf conf{};
   // Software drivers claim limits that their interface does not have; theirs is set beside them.
   if (wait_descriptors_.empty() && info.max_mtu != UINT16_MAX) conf.rxmode.mtu = config_.mtu;
-  if (config_.queues > 1) {
-    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads;
-  }
-  if (const int error = rte_eth_dev_configure(id_, config_.queues, config_.queues, &conf)) {
+  if (const int error = rte_eth_dev_configure(id_, 1, config_.queues, &conf)) {
     return fail("port {}: cannot be set up with {} queues and MTU {}: {}", config_.name, config_.queues, config_.mtu,
                 rte_strerror(-error));
   }
@@ -155,7 +151,7 @@ Result<> Port::set_up_queues() {
   rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx);
   const int socket = rte_eth_dev_socket_id(id_);
   for (uint16_t queue = 0; queue < config_.queues; ++queue) {
-    int error = rte_eth_rx_queue_setup(id_, queue, rx, socket, nullptr, pool_);
+    int error = queue == 0 ? rte_eth_rx_queue_setup(id_, queue, rx, socket, nullptr, pool_) : 0;
     if (error == 0) error = rte_eth_tx_queue_setup(id_, queue, tx, socket, nullptr);
     if (error != 0) {
       return fail("port {}: queue {} cannot be set up: {}", config_.name, queue, rte_strerror(-error));

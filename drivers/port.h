@@ -58,7 +58,7 @@ class Port {
   const std::string& name() const { return config_.name; }
   rte_mempool* pool() const { return pool_; }
   bool link_up() const noexcept;
-  std::span<const int> wait_descriptors() const { return wait_descriptors_; }
+  std::span<const int> wait_descriptors(uint16_t) const { return wait_descriptors_; }
 
  private:
   Port(uint16_t id, const PortConfig& config) : id_(id), config_(config) {}

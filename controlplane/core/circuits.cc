@@ -60,9 +60,13 @@ void Circuits::adopt(Circuit circuit) {
 
 void Circuits::put_rules(Circuit& circuit) {
   circuit.ruled = true;
-  const bool end = circuit.is_end();
-  for (const RuleMessage& rule : circuit.rules(end ? sessions_.index_of(circuit.peer) : kNoSession,
-                                               end ? sessions_.peer_lanes(circuit.peer) : uint16_t{0})) {
+  Circuit::End end;
+  if (circuit.is_end()) {
+    end = {.session = sessions_.index_of(circuit.peer),
+           .streams = static_cast<uint8_t>(sessions_.peer_lanes(circuit.peer)),
+           .worker = links_.worker(circuit.leg().link)};
+  }
+  for (const RuleMessage& rule : circuit.rules(end)) {
     context_.planner.put(rule);
   }
 }

@@ -146,6 +146,11 @@ uint16_t Links::mtu(LinkIndex index) const {
   return context_.config.ports[to_underlying(port)].mtu;
 }
 
+uint8_t Links::worker(LinkIndex index) const {
+  const PortIndex port = context_.config.links[to_underlying(index)].port;
+  return static_cast<uint8_t>(context_.config.ports[to_underlying(port)].worker.value_or(0));
+}
+
 Links::Way Links::bare_way(const Link& link) const {
   return {.port = link.config->port,
           .mac = link.config->mac.value_or(link.placed ? link.row.peer_mac : kBroadcast),

@@ -45,6 +45,8 @@ class Links {
 
   bool usable(LinkIndex link) const;
   uint16_t mtu(LinkIndex link) const;  ///< carrier payload, bytes
+  /// The worker of the dataplane that owns it.
+  uint8_t worker(LinkIndex index) const;
   std::vector<LinkSnapshot> snapshot() const;
 
  private:

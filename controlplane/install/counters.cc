@@ -65,10 +65,11 @@ uint64_t Counters::sum(Drop reason) const {
 Accounting accounting(const Counters& counters) {
   using enum Counter;
   Accounting sums;
-  for (const Counter in : {received, injected_control, injected_probe, injected_tun, copied}) {
+  for (const Counter in : {received, injected_control, injected_probe, injected_tun, copied, taken_over}) {
     sums.in += counters.sum(in);
   }
-  for (const Counter out : {transmitted, delivered_tun, delivered_local, punted, held}) sums.out += counters.sum(out);
+  for (const Counter out : {transmitted, delivered_tun, delivered_local, punted, handed_over, held})
+    sums.out += counters.sum(out);
   for (size_t reason = 0; reason < kDropReasons; ++reason) sums.out += counters.sum(static_cast<Drop>(reason));
   return sums;
 }

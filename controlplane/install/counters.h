@@ -61,8 +61,8 @@ class Counters {
 
 /// The accounting equation over all workers: equal when at rest, `in - out` is what is under way.
 struct Accounting {
-  uint64_t in = 0;   ///< received + injected_* + copied
-  uint64_t out = 0;  ///< transmitted + delivered_* + punted + drops + held
+  uint64_t in = 0;   ///< received + injected_* + copied + taken_over
+  uint64_t out = 0;  ///< transmitted + delivered_* + punted + handed_over + drops + held
 };
 Accounting accounting(const Counters& counters);
 

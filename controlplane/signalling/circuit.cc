@@ -59,7 +59,7 @@ std::optional<CookieWord> read_cookie(uint64_t cookie) {
   return std::nullopt;
 }
 
-std::vector<RuleMessage> Circuit::rules(SessionIndex session, uint16_t streams) const {
+std::vector<RuleMessage> Circuit::rules(const End& end) const {
   const auto message = [&](Towards towards, const Rule& rule) {
     return RuleMessage{.rule = rule, .circuit = id, .cookie = cookie(towards)};
   };
@@ -72,9 +72,10 @@ std::vector<RuleMessage> Circuit::rules(SessionIndex session, uint16_t streams) 
                               .next_link = kNoLink,
                               .alternate_link = kNoLink,
                               .twin = leg().theirs,
-                              .session = session,
+                              .session = end.session,
                               .stream = receive_stream,
-                              .streams = streams})};
+                              .streams = end.streams,
+                              .worker = end.worker})};
   }
   const auto forward = [&](Towards towards, const Leg& from, const Leg& to) {
     return message(towards, {.route_id = from.mine,

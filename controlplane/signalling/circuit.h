@@ -81,8 +81,13 @@ struct Circuit {
   /// The owner's word beside a rule: names path, role and direction to a control plane that returns.
   uint64_t cookie(Towards towards) const;
 
-  /// `session`, `streams` (how many the far end may use): at an end.
-  std::vector<RuleMessage> rules(SessionIndex session, uint16_t streams) const;
+  /// At an end: the far end's streams, and which worker opens them.
+  struct End {
+    SessionIndex session = kNoSession;
+    uint8_t streams = 0;
+    uint8_t worker = 0;
+  };
+  std::vector<RuleMessage> rules(const End& end) const;
   MemberMessage member(SessionIndex session, uint16_t weight) const;
 
   /// Whether a SETUP that came by that link speaks of this circuit as it is known here.

@@ -92,7 +92,7 @@ InstallError check_forward(const Rule& rule, const Capacities& capacities) {
 InstallError check_consume(const Rule& rule, const Capacities& capacities) {
   if (to_underlying(rule.session) >= capacities.sessions) return InstallError::bad_index;
   return ok_if(rule.next_link == kNoLink && rule.alternate_link == kNoLink && rule.streams >= 1 &&
-               rule.stream + rule.streams <= kStreams);
+               rule.worker < capacities.workers && rule.stream + rule.streams <= kStreams);
 }
 
 InstallError check_rule(const Rule& rule, const Capacities& capacities) {

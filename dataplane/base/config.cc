@@ -12,6 +12,7 @@ namespace sky {
 namespace {
 
 constexpr yaml::Budget kRouterBudget;
+constexpr size_t kMostWorkers = 16;           ///< kMaxLanes: each seals on a lane of its own
 constexpr size_t kMostPorts = 32;             ///< RTE_MAX_ETHPORTS of the distribution's DPDK
 constexpr size_t kMostSocketPathBytes = 107;  ///< of sockaddr_un
 constexpr uint16_t kForeignEthertypes[] = {0x0800, 0x0806, 0x8100, 0x86dd, 0x88a8};
@@ -52,6 +53,10 @@ void read_port(const Place& place, PortConfig& port) {
   Fields fields(place);
   fields.require("device", scalar::text(255, "a DPDK device string or PCI address"), port.device);
   fields.read("mtu", scalar::integer(1280, 9216), port.mtu);
+  if (const auto place_of_worker = fields.find("worker")) {
+    port.worker = place_of_worker->read(scalar::integer(0, kMostWorkers - 1));
+    port.worker_mark = place_of_worker->mark();
+  }
 }
 
 void read_ports(const Place& place, std::vector<PortConfig>& ports) {
@@ -144,10 +149,15 @@ void read_sizes(const Place& place, SizesConfig& sizes) {
 void read_workers(const Place& place, std::vector<uint16_t>& workers) {
   workers.clear();
   for (const Place& item : place.items()) {
-    if (const auto core = item.read(scalar::integer(0, 1023))) workers.push_back(static_cast<uint16_t>(*core));
+    const auto core = item.read(scalar::integer(0, 1023));
+    if (!core) continue;
+    if (std::ranges::find(workers, *core) != workers.end())
+      place.error(fmt::format("core {} again", *core), "a core of its own for each worker");
+    workers.push_back(static_cast<uint16_t>(*core));
   }
-  if (place.node().kind == yaml::Node::Kind::list && place.node().entries.size() != 1) {
-    place.error(fmt::format("{} workers", place.node().entries.size()), "exactly one worker for now");
+  const size_t count = place.node().entries.size();
+  if (place.node().kind == yaml::Node::Kind::list && (count < 1 || count > kMostWorkers)) {
+    place.error(fmt::format("{} workers", count), fmt::format("1 to {}", kMostWorkers));
   }
 }
 
@@ -242,6 +252,19 @@ void read_sockets(Fields& fields, const Place& root, RouterConfig& config) {
   }
 }
 
+/// Ports without a worker of their own go round.
+void place_ports(Report& report, RouterConfig& config) {
+  const size_t workers = config.dataplane.workers.size();
+  for (size_t i = 0; i < config.ports.size() && workers > 0; ++i) {
+    PortConfig& port = config.ports[i];
+    if (port.worker && *port.worker >= workers) {
+      report.add(port.worker_mark, fmt::format("ports.{}.worker", port.name), fmt::format("{}", *port.worker),
+                 fmt::format("0 to {}, a place in dataplane.workers", workers - 1));
+    }
+    if (!port.worker) port.worker = static_cast<unsigned>(i % workers);
+  }
+}
+
 RouterConfig read_root(const Place& root) {
   RouterConfig config;
   config.file = root.report().file();
@@ -265,6 +288,7 @@ RouterConfig read_root(const Place& root) {
   if (const auto place = fields.find("dataplane")) read_dataplane(*place, config.dataplane);
   if (const auto place = fields.find("rekey")) read_rekey(*place, config.rekey);
   if (const auto place = fields.find("circuits")) read_circuits(*place, config.laboratory, config.circuits);
+  place_ports(root.report(), config);
   if (config.links.size() > config.dataplane.sizes.links) {
     root.report().add(config.links_mark, "links", fmt::format("{} links", config.links.size()),
                       fmt::format("at most dataplane.sizes.links, {}", config.dataplane.sizes.links));

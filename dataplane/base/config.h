@@ -26,9 +26,11 @@ struct MarkedName {
 
 struct PortConfig {
   std::string name;
-  std::string device{};  ///< DPDK device string (net_af_packet0,iface=veth0) or PCI address (0000:3b:00.0)
-  uint16_t mtu = 1500;   ///< bytes, 1280 to 9216: what the wire carries behind the Ethernet header
+  std::string device{};              ///< DPDK device string (net_af_packet0,iface=veth0) or PCI address (0000:3b:00.0)
+  uint16_t mtu = 1500;               ///< bytes, 1280 to 9216: what the wire carries behind the Ethernet header
+  std::optional<unsigned> worker{};  ///< place in dataplane.workers: polls it and owns its links; set by the reader
   Mark mark;
+  Mark worker_mark{};
 };
 
 /// As BFD's asynchronous mode: down after `multiplier` intervals of silence, up again after `hold`.
@@ -65,7 +67,7 @@ struct SizesConfig {
 
 struct DataplaneConfig {
   uint16_t main_core = 0;               ///< 0 to 1023
-  std::vector<uint16_t> workers = {1};  ///< cores; exactly one for now
+  std::vector<uint16_t> workers = {1};  ///< cores, each once; 1 to 16
   Idle idle = Idle::adaptive;
   bool hugepages = false;
   Suites suites = kAllSuites;  ///< that links and sessions may use

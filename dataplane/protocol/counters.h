@@ -1,7 +1,8 @@
 // Every counter's name, in the order in which it lies in a counter page. One list gives enum, name and counter.
 //
 // The accounting equation, exact per worker and in sum when at rest (docs/protocol.md, "Accounting"):
-//   received + injected_* + copied = transmitted + delivered_* + punted + the sum of all drops + held
+//   received + injected_* + copied + taken_over
+//     = transmitted + delivered_* + punted + handed_over + the sum of all drops + held
 #pragma once
 
 #include <array>
@@ -11,18 +12,20 @@
 
 namespace sky {
 
-#define SKY_COUNTERS(X)                                                      \
-  X(received)         /* frames taken from ports */                          \
-  X(injected_control) /* packets from the control plane and the main core */ \
-  X(injected_probe)   /* liveness, circuit probes and their answers */       \
-  X(injected_tun)     /* packets read from the TUN */                        \
-  X(copied)           /* extra copies of copied streams */                   \
-  X(transmitted)      /* frames given to ports */                            \
-  X(delivered_tun)    /* packets written to the TUN */                       \
-  X(delivered_local)  /* liveness, probes and lists that end in a worker */  \
-  X(punted)           /* packets handed to the control plane */              \
-  X(held)             /* gauge: packets waiting for a circuit */             \
-  X(loops)            /* turns of the poll loop */                           \
+#define SKY_COUNTERS(X)                                                                    \
+  X(received)         /* frames taken from ports */                                        \
+  X(injected_control) /* packets from the control plane and the main core */               \
+  X(injected_probe)   /* liveness, circuit probes and their answers */                     \
+  X(injected_tun)     /* packets read from the TUN */                                      \
+  X(copied)           /* extra copies of copied streams */                                 \
+  X(taken_over)       /* packets that another worker handed on to this one */              \
+  X(transmitted)      /* frames given to ports */                                          \
+  X(delivered_tun)    /* packets written to the TUN */                                     \
+  X(delivered_local)  /* liveness, probes and lists that end in a worker */                \
+  X(punted)           /* packets handed to the control plane */                            \
+  X(handed_over)      /* packets handed on to the worker that owns their stream or link */ \
+  X(held)             /* gauge: packets waiting for a circuit */                           \
+  X(loops)            /* turns of the poll loop */                                         \
   X(sleeps)           /* turns that ended asleep */
 
 #define SKY_DROP_REASONS(X)                                                               \
@@ -69,6 +72,7 @@ namespace sky {
   X(inner_too_big)     /* over the circuit's MTU, which the TUN's follows */              \
   X(punt_metered)      /* handshake frames, or packets of one link, above their ration */ \
   X(punt_full)         /* the control plane does not keep up or is absent */              \
+  X(worker_full)       /* the worker that owns its stream does not keep up */             \
   X(no_buffer)         /* no free packet buffer */
 
 #define SKY_ENUM(name) name,

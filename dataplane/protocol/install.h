@@ -184,7 +184,8 @@ struct alignas(8) Rule {
                            ///< the far end
   SessionIndex session{};  ///< consume
   uint16_t stream{};       ///< consume: first allowed stream
-  uint16_t streams{};      ///< consume: how many
+  uint8_t streams{};       ///< consume: how many
+  uint8_t worker{};        ///< consume: who opens them; others hand them on to it
 };
 static_assert(sizeof(Rule) == 32 && std::is_trivially_copyable_v<Rule>);
 

@@ -47,6 +47,7 @@ struct Context {
   MemberStats* member_stats;  ///< [group * kMaxMembers + slot]
   AeadEngine& aead;
   WorkerChannel& channel;
+  std::vector<WorkerChannel*> channels;    ///< [worker], its own among them
   std::vector<drivers::Port*> ports;       ///< [PortIndex]
   std::vector<Be16> ether_types;           ///< [PortIndex]: what this node's links on that port use
   drivers::Tun* tun;                       ///< nullptr on a node without
@@ -57,11 +58,11 @@ struct Context {
   bool worked = false;                     ///< this turn carried somebody's traffic
   bool timers_due = false;                 ///< a packet changed what timers would find
   bool wake_main = false;                  ///< this turn pushed into the channel
+  uint32_t to_wake = 0;                    ///< workers that this turn handed something to, as bits
 
-  std::vector<HeldPackets> held;          ///< capacity kMaxHeldGroups
-  std::vector<PortOutput> outputs;        ///< [PortIndex]
-  std::vector<uint64_t> polled_empty_ns;  ///< [PortIndex]: last poll that emptied the queue
-  Ration stranger_ration{{1000, 100}};    ///< unauthenticated handshake frames handed to the control plane
+  std::vector<HeldPackets> held;        ///< capacity kMaxHeldGroups
+  std::vector<PortOutput> outputs;      ///< [PortIndex]
+  Ration stranger_ration{{1000, 100}};  ///< unauthenticated handshake frames handed to the control plane
   TimerBudget timer_budget{};
   ControlPacket punt{};                ///< scratch for the channel, up
   ControlPacket injected{};            ///< and down

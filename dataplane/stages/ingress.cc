@@ -36,7 +36,7 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& 
   if (group == nullptr) return false;
   const GroupView& view = *group->view.load(std::memory_order_acquire);
   GroupWorker& mine = group->workers[context.number];
-  mine.used_ns = context.now_ns;
+  mine.used_ns.store(context.now_ns, std::memory_order_relaxed);
   const uint32_t hash = flow_hash({slot.data, slot.length}, inner, context.hash_seed);
   const uint8_t chosen = pick_member(*group, view, mine, hash, context.now_ns);
   if (chosen == kNoMember) {

@@ -117,13 +117,17 @@ void take_pong(Context& context, RouteId consume, Slot& slot) noexcept {
 
 uint64_t probe_group(Context& context, Group& group, Batch& batch) noexcept {
   const GroupView& view = *group.view.load(std::memory_order_acquire);
-  const bool idle = group.workers[context.number].used_ns + kIdleAfterNs < context.now_ns;
+  uint64_t used_ns = 0;
+  for (const GroupWorker& worker : group.workers)
+    used_ns = std::max(used_ns, worker.used_ns.load(std::memory_order_relaxed));
+  const bool idle = used_ns + kIdleAfterNs < context.now_ns;
   const uint64_t interval_ns =
       context.timer_budget.stretched(uint64_t{view.put.probe_interval_us} * 1'000 * (idle ? kIdleFactor : 1));
   uint64_t next = UINT64_MAX;
   for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
     if (!view.has(slot)) continue;
     const Member& member = view.members[slot];
+    if (member.link->owner() != context.number) continue;
     MemberLife& life = group.lives[slot];
     if (life.circuit != member.put.circuit) start_life(context, group, slot, member);
     // A group that wakes up is probed at its full rate at once.

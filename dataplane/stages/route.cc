@@ -1,6 +1,7 @@
 #include "dataplane/stages/route.h"
 
 #include "dataplane/stages/control.h"
+#include "dataplane/stages/hand_over.h"
 #include "dataplane/stages/probes.h"
 #include "dataplane/stages/punt.h"
 
@@ -55,6 +56,7 @@ void forward(Context& context, const FoundRule& found, Slot& slot) noexcept {
 
 void consume(Context& context, const FoundRule& found, Slot& slot) noexcept {
   slot.end = end_of(*found.rule);
+  if (slot.end.worker != context.number) return hand_over(context, slot.end.worker, slot);
   switch (static_cast<PacketType>(packet_header(slot.data).type)) {
     case PacketType::datagram:
       slot.verdict = Verdict::egress;
@@ -83,7 +85,7 @@ void route(Context& context, Batch& batch) noexcept {
     if (!fits_kind(slot, kind)) continue;
     const RouteId id{packet_header(slot.data).route_id.get()};
     if (id == kControlRoute) {
-      control(context, slot);
+      slot.link->owner() == context.number ? control(context, slot) : hand_over(context, slot.link->owner(), slot);
       continue;
     }
     const FoundRule found = context.tables.rules.find(id, slot.link->index, slot.drop);

@@ -37,6 +37,7 @@ void settle(Context& context, Batch& batch, Batch* egress) noexcept {
         free_one(context, slot, Counter::punted);
         break;
       case Verdict::held:
+      case Verdict::handed:
         break;
       case Verdict::drop:
         context.count(slot.drop);

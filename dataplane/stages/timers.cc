@@ -38,7 +38,7 @@ void tell(Context& context, Link& link) noexcept {
 
 uint64_t tend_link(Context& context, Link& link, Batch& batch) noexcept {
   const LinkConfig& config = *link.config.load(std::memory_order_acquire);
-  const uint64_t polled_empty = context.polled_empty_ns[to_underlying(config.put.port)];
+  const uint64_t polled_empty = context.tables.polls.emptied_ns(config.put.port, context.now_ns);
   LivenessConfig liveness = config.liveness;
   liveness.interval_ns = context.timer_budget.stretched(liveness.interval_ns);
   const Liveness::Change turn = link.liveness.judge(liveness, context.now_ns, polled_empty);
@@ -57,11 +57,10 @@ uint64_t run_timers(Context& context, Batch& batch) noexcept {
   uint64_t next = context.now_ns + kMaxTimerGapNs;
   const TimedObjects& timed = *context.tables.timed.load(std::memory_order_acquire);
   for (Link* link : timed.links) {
-    if (context.tables.worker_of(to_underlying(link->index)) != context.number) continue;
+    if (link->owner() != context.number) continue;
     next = std::min(next, tend_link(context, *link, batch));
   }
   for (Group* group : timed.groups) {
-    if (context.tables.worker_of(to_underlying(group->index)) != context.number) continue;
     next = std::min(next, probe_group(context, *group, batch));
   }
   return std::max(next, context.now_ns + 1);

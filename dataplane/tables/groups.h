@@ -4,7 +4,7 @@
 //
 // `pin`: a flow hashes to one of 256 buckets and a bucket keeps its member while that lives. A bucket is assigned when
 // its member died or nobody used it for a second: by weight among live members, standbys (weight 0) only when no other
-// lives. One worker owns a group's probes; each worker has buckets of its own.
+// lives. The owner of a member's link probes it; each worker has buckets of its own.
 #pragma once
 
 #include <array>
@@ -36,7 +36,7 @@ struct GroupView {
   bool has(unsigned slot) const { return (present >> slot & 1) != 0; }
 };
 
-/// A member's life, judged by end-to-end probes and lists of dead routes. Owning worker: rw.
+/// A member's life, judged by end-to-end probes and lists of dead routes. The owner of its link: rw.
 struct MemberLife {
   std::atomic<bool> live = false;      ///< main core may clear it (a list of dead routes came)
   std::atomic<uint32_t> answered = 0;  ///< probes in a row; the same
@@ -59,11 +59,13 @@ struct Bucket {
 
 struct GroupWorker {
   std::array<Bucket, kBuckets> buckets;
-  uint64_t missed_ns = 0;  ///< when the control plane was last told of a miss
-  uint64_t used_ns = 0;    ///< last packet
+  uint64_t missed_ns = 0;             ///< when the control plane was last told of a miss
+  std::atomic<uint64_t> used_ns = 0;  ///< last packet; this worker: rw, who probes: ro
 };
 
 struct Group {
+  explicit Group(unsigned count) : workers(count) {}
+
   GroupIndex index{};
   std::atomic<const GroupView*> view = nullptr;  ///< main: rw, worker: ro
   std::array<MemberLife, kMaxMembers> lives;

@@ -29,6 +29,7 @@ struct Capacities {
   uint32_t rules;
   uint32_t groups;
   uint32_t destinations;
+  unsigned workers = 1;
   Suites suites = kAllSuites;  ///< that keys may be of
   bool laboratory = false;     ///< links may be of kind `clear`
 };

@@ -21,6 +21,7 @@ struct LinkConfig {
   LinkMessage put;
   EthernetHeader ethernet;  ///< what every frame on this link starts with
   LivenessConfig liveness;
+  unsigned worker = 0;  ///< its owner: judges liveness, and sends what the control plane has to say
 };
 
 /// Signals, renewals, lists of dead routes and answers to the control plane: as many a second as that takes of one
@@ -56,6 +57,7 @@ struct Link {
     delete config.load(std::memory_order_relaxed);
     for (auto& window : windows) delete window.load(std::memory_order_relaxed);
   }
+  unsigned owner() const { return config.load(std::memory_order_acquire)->worker; }
   bool usable() const { return up.load(std::memory_order_relaxed); }
   /// Receive slots whose keys saw so many failed tags, as bits.
   uint8_t worn_keys(uint64_t failed_tags) const noexcept;

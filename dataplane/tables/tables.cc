@@ -13,6 +13,7 @@ Tables::Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& ke
       rules(config.capacities.rules),
       destinations(std::move(destination_map)),
       timed(new TimedObjects),
+      polls(config.polling, config.workers),
       stats(stats_page),
       config_(std::move(config)),
       quiescence_(quiescence),
@@ -125,8 +126,11 @@ void Tables::put_link(const LinkMessage& message) {
       .ethernet = {message.peer_mac, config_.port_macs[to_underlying(message.port)], Be16(message.ether_type)},
       .liveness = {.interval_ns = uint64_t{message.interval_us} * 1'000,
                    .hold_ns = uint64_t{message.hold_ms} * 1'000'000,
-                   .multiplier = message.multiplier}};
-  if (const LinkConfig* old = link->config.exchange(config, std::memory_order_acq_rel)) {
+                   .multiplier = message.multiplier},
+      .worker = polls.of(message.port).worker};
+  if (!fresh && config->worker != link->owner()) {
+    change_owner(*link, config);
+  } else if (const LinkConfig* old = link->config.exchange(config, std::memory_order_acq_rel)) {
     quiescence_.retire([old] { delete old; });
   }
   for (unsigned lane = 0; lane < message.lanes; ++lane) {
@@ -140,12 +144,33 @@ void Tables::put_link(const LinkMessage& message) {
   timed_stale_ = true;
 }
 
+unsigned Tables::owner(LinkIndex index) const {
+  const Link* link = links.find(to_underlying(index));
+  return link == nullptr ? 0 : link->owner();
+}
+
+void Tables::change_owner(Link& link, const LinkConfig* config) {
+  const uint32_t index = to_underlying(link.index);
+  const unsigned before = link.owner();
+  links.set(index, nullptr);
+  link_indices_.erase(index);
+  publish_timed();
+  quiescence_.wait();
+  delete link.config.exchange(config, std::memory_order_acq_rel);
+  for (auto gauge : {&LinkStats::up, &LinkStats::rtt_ns, &LinkStats::heard_ns})
+    (stats.link(link.index, before).*gauge).set(0);
+  link.told_up = !link.usable();  // the new one tells
+  links.set(index, &link);
+  link_indices_.insert(index);
+  timed_stale_ = true;
+}
+
 void Tables::delete_link(LinkIndex index) {
   Link* link = links.find(to_underlying(index));
   links.set(to_underlying(index), nullptr);
   link_indices_.erase(to_underlying(index));
   unconfirmed_.erase({KeyOwner::link, to_underlying(index)});
-  stats.link(index, owner(index)).up.set(0);
+  stats.link(index, link->owner()).up.set(0);
   retire(link);
   timed_stale_ = true;
 }
@@ -271,9 +296,8 @@ void Tables::put_group(const GroupMessage& message) {
   Group* group = groups.find(index);
   const bool fresh = group == nullptr;
   if (fresh) {
-    group = new Group;
+    group = new Group(config_.workers);
     group->index = message.group;
-    group->workers.resize(config_.workers);
   }
   const GroupView* old = group->view.load(std::memory_order_relaxed);
   auto view = old == nullptr ? std::make_unique<GroupView>() : std::make_unique<GroupView>(*old);
@@ -294,13 +318,28 @@ void Tables::put_member(const MemberMessage& message) {
     if (std::ranges::find(session->send_streams, stream) == session->send_streams.end())
       session->send_streams.push_back(stream);
   }
+  Link* link = links.find(to_underlying(message.link));
   auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
-  if (view->has(message.slot)) forget_consume(view->members[message.slot].put);
-  view->members[message.slot] = {message, links.find(to_underlying(message.link)), session};
+  if (view->has(message.slot)) {
+    const Member& before = view->members[message.slot];
+    forget_consume(before.put);
+    if (before.link->owner() != link->owner()) leave_to_another(group, message.slot);
+  }
+  view->members[message.slot] = {message, link, session};
   view->present |= static_cast<uint8_t>(1u << message.slot);
   members_by_consume_[to_underlying(message.consume)] = {to_underlying(message.group), message.slot};
   replace_view(group, std::move(view));
   timed_stale_ = true;  // a circuit comes to life at once: packets may wait for it
+}
+
+/// The slot's member goes, and its worker with it, before one of another worker comes.
+void Tables::leave_to_another(Group& group, uint8_t slot) {
+  auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
+  const unsigned before = view->members[slot].link->owner();
+  view->present &= static_cast<uint8_t>(~(1u << slot));
+  replace_view(group, std::move(view));
+  quiescence_.wait();
+  for (auto gauge : {&MemberStats::live, &MemberStats::rtt_ns}) (stats.member(group.index, slot, before).*gauge).set(0);
 }
 
 void Tables::forget_consume(const MemberMessage& member) {

@@ -17,6 +17,7 @@
 #include "dataplane/tables/index_table.h"
 #include "dataplane/tables/interface.h"
 #include "dataplane/tables/links.h"
+#include "dataplane/tables/port_polls.h"
 #include "dataplane/tables/quiescence.h"
 #include "dataplane/tables/route_table.h"
 #include "dataplane/tables/sessions.h"
@@ -30,6 +31,7 @@ struct TablesConfig {
   KeyPolicy link_keys;
   KeyPolicy session_keys;
   std::vector<MacAddress> port_macs;  ///< [port]
+  std::vector<PortPolling> polling;   ///< [port]
 };
 
 /// What a worker walks when its timers are due; replaced whole by one pointer.
@@ -52,14 +54,13 @@ class Tables final : public TableView, public Applier, public Dumper {
   RouteTable rules;
   const std::unique_ptr<DestinationMap> destinations;
   std::atomic<const TimedObjects*> timed;
+  PortPolls polls;
   Stats stats;
 
   // Main core, once per turn: before and after everything else that touches the tables.
   void begin_turn(uint64_t now_ns);
   /// Steps keys; chain_confirmed events go to `events`. Ends with the start of a grace period.
   void end_turn(std::vector<InstallMessage>& events);
-  /// A worker keeps links and groups by index modulo the number of workers.
-  unsigned worker_of(uint32_t index) const { return index % config_.workers; }
   /// The circuit whose opposite direction ends at this rule died behind a far link: its group moves to another member
   /// until its probes are answered again. Of a member that lived, the event goes to `events`.
   void circuit_died(RouteId consume, std::vector<InstallMessage>& events);
@@ -76,7 +77,7 @@ class Tables final : public TableView, public Applier, public Dumper {
   std::optional<MemberMessage> member(GroupIndex group, uint8_t slot) const override;
   std::optional<GroupIndex> destination(const DestinationMessage& key) const override;
   uint32_t destination_count() const override { return destinations->count(); }
-  unsigned owner(LinkIndex link) const override { return worker_of(to_underlying(link)); }
+  unsigned owner(LinkIndex link) const override;
 
   // Applier
   bool stage_destination(const DestinationMessage& put) override;
@@ -106,8 +107,11 @@ class Tables final : public TableView, public Applier, public Dumper {
   void claim_streams(const Rule& rule);
   void release_streams(const Rule& rule);
   void sweep_streams(Session& session);
+  /// The link's packets pass by while another worker becomes its owner.
+  void change_owner(Link& link, const LinkConfig* config);
   /// The member is no longer the one that its consume rule ends at.
   void forget_consume(const MemberMessage& member);
+  void leave_to_another(Group& group, uint8_t slot);
   void replace_view(Group& group, std::unique_ptr<GroupView> view);
   void publish_timed();
   void tick_link(Link& link, std::vector<InstallMessage>& events);

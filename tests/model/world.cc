@@ -75,7 +75,7 @@ InstallMessage World::new_rule() {
   const auto link = static_cast<uint16_t>(below(kLinks));
   if (chance(40)) {
     return message(consume_put(route, link, static_cast<uint32_t>(below(kSessions)), static_cast<uint16_t>(below(6)),
-                               static_cast<uint16_t>(1 + below(3)), static_cast<uint32_t>(1 + below(1000)), treatment));
+                               static_cast<uint8_t>(1 + below(3)), static_cast<uint32_t>(1 + below(1000)), treatment));
   }
   RuleMessage rule = forward_put(route, link, static_cast<uint16_t>(below(kLinks)),
                                  1 + static_cast<uint32_t>(random_() >> 33), treatment);

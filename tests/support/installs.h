@@ -73,8 +73,8 @@ inline RuleMessage forward_put(uint32_t route, uint16_t in_link, uint16_t next_l
                    .next_route = RouteId{next_route}}};
 }
 
-inline RuleMessage consume_put(uint32_t route, uint16_t in_link, uint32_t session, uint16_t stream,
-                               uint16_t streams = 1, uint32_t back = 0x77, uint8_t treatment = 2) {
+inline RuleMessage consume_put(uint32_t route, uint16_t in_link, uint32_t session, uint16_t stream, uint8_t streams = 1,
+                               uint32_t back = 0x77, uint8_t treatment = 2, uint8_t worker = 0) {
   return {.rule = {.route_id = RouteId{route},
                    .in_link = LinkIndex{in_link},
                    .action = RuleAction::consume,
@@ -84,7 +84,8 @@ inline RuleMessage consume_put(uint32_t route, uint16_t in_link, uint32_t sessio
                    .twin = RouteId{back},
                    .session = SessionIndex{session},
                    .stream = stream,
-                   .streams = streams}};
+                   .streams = streams,
+                   .worker = worker}};
 }
 
 inline GroupMessage group_put(uint32_t group, uint32_t domain, uint32_t probe_interval_us = 10'000'000) {

@@ -38,7 +38,7 @@ void start_eal() {
 }
 
 rte_ring* make_ring(const std::string& name, unsigned frames) {
-  rte_ring* ring = rte_ring_create(name.c_str(), frames, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+  rte_ring* ring = rte_ring_create(name.c_str(), frames, SOCKET_ID_ANY, RING_F_SC_DEQ);
   if (ring == nullptr) throw std::runtime_error("no memory for a ring");
   return ring;
 }
@@ -50,11 +50,13 @@ void start_eal_once() {
   static_cast<void>(started);
 }
 
-MemoryPort::MemoryPort(const std::string& name, uint16_t mtu, unsigned ring_frames)
+MemoryPort::MemoryPort(const std::string& name, uint16_t mtu, unsigned ring_frames, unsigned workers)
     : toward_node_(make_ring(name + "-rx", ring_frames)), from_node_(make_ring(name + "-tx", ring_frames)) {
-  const int id = rte_eth_from_rings(name.c_str(), &toward_node_, 1, &from_node_, 1, SOCKET_ID_ANY);
+  std::vector<rte_ring*> transmit(workers, from_node_);
+  const int id = rte_eth_from_rings(name.c_str(), &toward_node_, 1, transmit.data(), workers, SOCKET_ID_ANY);
   if (id < 0) throw std::runtime_error("no device from rings");
-  auto port = drivers::Port::adopt(static_cast<uint16_t>(id), {.name = name, .device = name, .mtu = mtu, .queues = 1});
+  auto port = drivers::Port::adopt(
+      static_cast<uint16_t>(id), {.name = name, .device = name, .mtu = mtu, .queues = static_cast<uint16_t>(workers)});
   if (!port) throw std::runtime_error(port.error().message);
   port_ = std::move(*port);
 }

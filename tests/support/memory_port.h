@@ -20,7 +20,7 @@ void start_eal_once();
 class MemoryPort {
  public:
   /// `ring_frames` (a power of two) - 1 frames fit each way.
-  MemoryPort(const std::string& name, uint16_t mtu, unsigned ring_frames);
+  MemoryPort(const std::string& name, uint16_t mtu, unsigned ring_frames, unsigned workers = 1);
   ~MemoryPort();
   MemoryPort(const MemoryPort&) = delete;
   MemoryPort& operator=(const MemoryPort&) = delete;

@@ -15,8 +15,6 @@ namespace {
 
 using namespace dataplane;
 
-constexpr unsigned kWorkers = 1;
-
 template <typename T>
 T must(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().message);
@@ -31,38 +29,45 @@ std::string fresh_name(const std::string& stem) {
 
 }  // namespace
 
-Node::Node(NodeConfig config) : now_ns_(config.start_ns) {
+Node::Node(NodeConfig config) : now_ns_(config.start_ns), quiescence_(config.workers) {
+  config.capacities.workers = config.workers;
   start_eal_once();
   if (sodium_init() < 0 || crypto_aead_aes256gcm_is_available() != 1)
     throw std::runtime_error("libsodium: no AES-256-GCM on this CPU");
   const Capacities& capacities = config.capacities;
   key_engine_ = must(MbEngine::create());
-  const StatsLayout layout = StatsLayout::of(kWorkers, config.ports, capacities.links, capacities.groups);
+  const StatsLayout layout = StatsLayout::of(config.workers, config.ports, capacities.links, capacities.groups);
   stats_page_.resize(layout.bytes / sizeof(uint64_t) + 8);
   void* page = stats_page_.data();
   size_t room = stats_page_.size() * sizeof(uint64_t);
   std::align(64, layout.bytes, page, room);
   references_ = std::make_unique<References>(capacities);
-  channel_ = std::make_unique<WorkerChannel>();
+  for (unsigned worker = 0; worker < config.workers; ++worker) {
+    channels_.push_back(std::make_unique<WorkerChannel>(config.workers));
+    channel_pointers_.push_back(channels_.back().get());
+  }
   make_ports(config);
   TablesConfig tables_config{.capacities = capacities,
-                             .workers = kWorkers,
+                             .workers = config.workers,
                              .link_keys = config.link_keys,
                              .session_keys = config.session_keys,
-                             .port_macs = {}};
+                             .port_macs = {},
+                             .polling = {}};
+  for (unsigned port = 0; port < config.ports; ++port)
+    tables_config.polling.push_back({.worker = port % config.workers});
   for (const auto& port : ports_) tables_config.port_macs.push_back(port->port().mac());
   tables = std::make_unique<Tables>(
       tables_config, quiescence_, *key_engine_, Stats(page, layout),
       must(DestinationMap::create(fresh_name("map"), {capacities.destinations, capacities.groups})));
-  make_worker(config);
+  make_workers(config);
 }
 
 void Node::make_ports(const NodeConfig& config) {
   for (unsigned i = 0; i < config.ports; ++i)
-    ports_.push_back(std::make_unique<MemoryPort>(fresh_name("mem"), config.mtu, config.ring_frames));
+    ports_.push_back(std::make_unique<MemoryPort>(fresh_name("mem"), config.mtu, config.ring_frames, config.workers));
 }
 
-void Node::make_worker(const NodeConfig& config) {
+void Node::make_workers(const NodeConfig& config) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends) != 0) throw std::runtime_error("no socket pair");
   tun_ = drivers::Tun::adopt(ends[0]);
@@ -73,11 +78,14 @@ void Node::make_worker(const NodeConfig& config) {
     worker_config.ports.push_back(&port->port());
     worker_config.ether_types.push_back(kDefaultEtherType);
   }
-  worker_ = must(Worker::create(worker_config, *tables, quiescence_, must(MbEngine::create()), *channel_));
+  for (; worker_config.number < config.workers; ++worker_config.number) {
+    workers_.push_back(
+        must(Worker::create(worker_config, *tables, quiescence_, must(MbEngine::create()), channel_pointers_)));
+  }
 }
 
 Node::~Node() {
-  worker_.reset();
+  workers_.clear();
   tun_.reset();
   if (tun_peer_ >= 0) close(tun_peer_);
   tables.reset();
@@ -95,10 +103,12 @@ void Node::main_turn() {
 }
 
 void Node::worker_turn() {
-  quiescence_.online(0);
-  worker_->turn(now_ns_);
-  quiescence_.quiescent(0);
-  quiescence_.offline(0);
+  for (unsigned worker = 0; worker < workers_.size(); ++worker) {
+    quiescence_.online(worker);
+    workers_[worker]->turn(now_ns_);
+    quiescence_.quiescent(worker);
+    quiescence_.offline(worker);
+  }
   for (const auto& port : ports_) port->unpoison();
 }
 
@@ -149,20 +159,25 @@ std::vector<Bytes> Node::tun_read() {
 }
 
 void Node::inject(const ControlPacket& packet) {
-  if (!channel_->down.producer.push(packet)) throw std::runtime_error("the channel is full");
+  WorkerChannel& to = channel(packet.kind == SlotKind::handshake ? 0 : tables->owner(packet.link));
+  if (!to.down.producer.push(packet)) throw std::runtime_error("the channel is full");
 }
 
 std::vector<ControlPacket> Node::punts() {
   std::vector<ControlPacket> out;
   ControlPacket packet;
-  while (channel_->up.consumer.pop(packet)) out.push_back(packet);
+  for (const auto& from : channels_) {
+    while (from->up.consumer.pop(packet)) out.push_back(packet);
+  }
   return out;
 }
 
 std::vector<InstallMessage> Node::events() {
   std::vector<InstallMessage> out;
   InstallMessage event;
-  while (channel_->events.consumer.pop(event)) out.push_back(event);
+  for (const auto& from : channels_) {
+    while (from->events.consumer.pop(event)) out.push_back(event);
+  }
   out.insert(out.end(), main_events_.begin(), main_events_.end());
   main_events_.clear();
   return out;
@@ -178,6 +193,12 @@ std::vector<Bytes> Node::exchange(unsigned index, const std::vector<Bytes>& fram
   return out;
 }
 
+Change Node::total() const {
+  Change sum;
+  for (unsigned worker = 0; worker < workers_.size(); ++worker) sum += total(worker);
+  return sum;
+}
+
 Change Node::change() {
   const Change now = total();
   const Change since = now - seen_;
@@ -187,7 +208,8 @@ Change Node::change() {
 
 void Node::expect_at_rest() {
   const Change now = total();
-  EXPECT_EQ(0, now.unaccounted()) << now;
+  for (unsigned worker = 0; worker < workers_.size(); ++worker)
+    EXPECT_EQ(0, total(worker).unaccounted()) << "worker " << worker << " " << total(worker);
   unsigned out = 0;
   for (const auto& each : ports_) out += each->buffers() - each->buffers_free();
   EXPECT_EQ(now.held, out) << "buffers that are in no pool";

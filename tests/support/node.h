@@ -1,5 +1,5 @@
-// A whole dataplane in one process and one thread: tables, agent's batches, one worker, memory ports, a TUN that is a
-// socket pair, and a clock that stands still unless the test moves it. Frames go in and come out as bytes.
+// A whole dataplane in one process and one thread: tables, agent's batches, its workers in turn, memory ports, a TUN
+// that is a socket pair, and a clock that stands still unless the test moves it. Frames go in and come out as bytes.
 #pragma once
 
 #include <memory>
@@ -20,6 +20,7 @@ namespace sky::test {
 
 struct NodeConfig {
   unsigned ports = 3;
+  unsigned workers = 1;  ///< port p belongs to worker p % workers
   uint16_t mtu = 1500;
   unsigned ring_frames = 256;
   dataplane::KeyPolicy link_keys{};
@@ -47,7 +48,7 @@ class Node {
   /// The main core's turn (1 us later), then the worker's.
   void turn();
   void main_turn();
-  void worker_turn();
+  void worker_turn();  ///< each worker's, in their order
   /// Turns every `step_ns` until `ns` have passed.
   void run(uint64_t ns, uint64_t step_ns = 1'000'000);
 
@@ -67,31 +68,34 @@ class Node {
   std::vector<Bytes> exchange(unsigned port, const std::vector<Bytes>& frames);
 
   // What happened.
-  Change total() const { return read_counts(tables->stats.worker(0)); }
+  Change total() const;
+  Change total(unsigned worker) const { return read_counts(tables->stats.worker(worker)); }
   /// Since the last call.
   Change change();
   /// GoogleTest expectations: the accounting equation holds and, all output taken, every buffer is back in its pool.
   void expect_at_rest();
 
-  dataplane::Worker& worker() { return *worker_; }
+  dataplane::Worker& worker(unsigned number = 0) { return *workers_[number]; }
   dataplane::Quiescence& quiescence() { return quiescence_; }
-  dataplane::WorkerChannel& channel() { return *channel_; }
+  dataplane::WorkerChannel& channel(unsigned worker = 0) { return *channels_[worker]; }
+  std::span<dataplane::WorkerChannel* const> channels() const { return channel_pointers_; }
   std::unique_ptr<dataplane::Tables> tables;
 
  private:
   void make_ports(const NodeConfig& config);
-  void make_worker(const NodeConfig& config);
+  void make_workers(const NodeConfig& config);
 
   uint64_t now_ns_;
-  dataplane::Quiescence quiescence_{1};
+  dataplane::Quiescence quiescence_;
   std::unique_ptr<dataplane::MbEngine> key_engine_;
   std::vector<uint64_t> stats_page_;
   std::unique_ptr<dataplane::References> references_;
-  std::unique_ptr<dataplane::WorkerChannel> channel_;
+  std::vector<std::unique_ptr<dataplane::WorkerChannel>> channels_;
+  std::vector<dataplane::WorkerChannel*> channel_pointers_;
   std::vector<std::unique_ptr<MemoryPort>> ports_;
   std::unique_ptr<drivers::Tun> tun_;
   int tun_peer_ = -1;
-  std::unique_ptr<dataplane::Worker> worker_;
+  std::vector<std::unique_ptr<dataplane::Worker>> workers_;
   std::vector<InstallMessage> main_events_;
   Change seen_;
 };

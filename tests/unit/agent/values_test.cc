@@ -87,9 +87,11 @@ TEST(Values, ConsumeRule) {
   EXPECT_EQ(with(good, [](auto& m) { m.rule.next_link = LinkIndex{0}; }), kValue);
   EXPECT_EQ(with(good, [](auto& m) { m.rule.alternate_link = LinkIndex{0}; }), kValue);
   EXPECT_EQ(with(good, [](auto& m) { m.rule.streams = 0; }), kValue);
+  EXPECT_EQ(with(good, [](auto& m) { m.rule.worker = 1; }), kValue) << "no such worker";
   EXPECT_EQ(with(good, [](auto& m) { m.rule.stream = kStreams - 1; }), kNone);
   EXPECT_EQ(with(good, [](auto& m) { m.rule.stream = kStreams; }), kValue);
-  EXPECT_EQ(with(good, [](auto& m) { m.rule.stream = m.rule.streams = 0xffff; }), kValue) << "the sum does not wrap";
+  EXPECT_EQ(with(good, [](auto& m) { m.rule.stream = 0xffff, m.rule.streams = 0xff; }), kValue)
+      << "the sum does not wrap";
 }
 
 TEST(Values, GroupAndMember) {

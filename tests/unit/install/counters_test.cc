@@ -55,7 +55,7 @@ TEST_F(CountersTest, EveryTermOfTheEquationCountsOnItsSide) {
   ASSERT_TRUE(counters);
   for (size_t i = 0; i < kCounters; ++i) {
     const std::string_view name = kCounterNames[i];
-    const bool in = name == "received" || name.starts_with("injected_") || name == "copied";
+    const bool in = name == "received" || name.starts_with("injected_") || name == "copied" || name == "taken_over";
     const bool no_packet = name == "loops" || name == "sleeps";
     worker(0).counters[i].set(1);
     EXPECT_EQ(accounting(*counters).in, in ? 1u : 0u) << name;

@@ -30,7 +30,7 @@ Circuit sample(CircuitRole role) {
 }
 
 TEST(Circuit, TransitRulesSwapBothWaysAndKnowEachOther) {
-  const auto rules = sample(CircuitRole::transit).rules(kNoSession, 0);
+  const auto rules = sample(CircuitRole::transit).rules({.session = kNoSession, .streams = 0});
   ASSERT_EQ(rules.size(), 2u);
   const Rule& there = rules[0].rule;
   EXPECT_EQ(there.route_id, RouteId{0x11});
@@ -49,7 +49,7 @@ TEST(Circuit, TransitRulesSwapBothWaysAndKnowEachOther) {
 TEST(Circuit, AnEndConsumesAndIsAMember) {
   for (const CircuitRole role : {CircuitRole::ingress, CircuitRole::egress}) {
     const Circuit circuit = sample(role);
-    const auto rules = circuit.rules(SessionIndex{7}, 4);
+    const auto rules = circuit.rules({.session = SessionIndex{7}, .streams = 4});
     ASSERT_EQ(rules.size(), 1u);
     const Rule& rule = rules[0].rule;
     EXPECT_EQ(rule.action, RuleAction::consume);
@@ -66,7 +66,8 @@ TEST(Circuit, AnEndConsumesAndIsAMember) {
 }
 
 CircuitRows rows_of(const Circuit& circuit) {
-  CircuitRows rows{.rules = circuit.rules(circuit.is_end() ? SessionIndex{7} : kNoSession, 4), .member = {}};
+  CircuitRows rows{.rules = circuit.rules({.session = circuit.is_end() ? SessionIndex{7} : kNoSession, .streams = 4}),
+                   .member = {}};
   if (circuit.is_end()) rows.member = circuit.member(SessionIndex{7}, 1);
   return rows;
 }
@@ -85,7 +86,7 @@ TEST(Circuit, IsRecoveredFromItsRows) {
       EXPECT_EQ(back->path_hash, circuit.path_hash);
       EXPECT_EQ(back->group, circuit.group);
       EXPECT_EQ(back->slot, circuit.slot);
-      const auto again = back->rules(circuit.is_end() ? SessionIndex{7} : kNoSession, 4);
+      const auto again = back->rules({.session = circuit.is_end() ? SessionIndex{7} : kNoSession, .streams = 4});
       ASSERT_EQ(again.size(), rows.rules.size());
       const size_t same = order == 0 ? 0 : again.size() - 1;
       EXPECT_EQ(memcmp(&again[0], &rows.rules[same], sizeof(RuleMessage)), 0) << "nothing to install";

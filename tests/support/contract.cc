@@ -39,11 +39,10 @@ Contract::Contract(Node& node, Clock clock)
       directory_(fresh_directory()),
       layout_(layout_of(node.tables->capacities())),
       counters_(must(SharedPages::create("counters-under-test", layout_.bytes, true))),
-      endpoint_(must(Endpoint::open(directory_ + "/socket", kBootId, counters_))),
-      channel_(&node.channel()) {
+      endpoint_(must(Endpoint::open(directory_ + "/socket", kBootId, counters_))) {
   agent_ = std::make_unique<Agent>(
       *endpoint_, kBootId, Stats(counters_.data(), layout_), *node.tables, *node.tables, *node.tables,
-      std::span(&channel_, 1),
+      node.channels(),
       Agent::Hooks{.link_state = [](const LinkStateEvent&) {}, .dead_routes = [](const ControlPacket&) {}});
 }
 

@@ -40,7 +40,6 @@ class Contract {
   StatsLayout layout_;
   dataplane::SharedPages counters_;
   std::unique_ptr<dataplane::Endpoint> endpoint_;
-  dataplane::WorkerChannel* channel_;
   std::unique_ptr<dataplane::Agent> agent_;
   std::vector<InstallMessage> agent_events_;
 

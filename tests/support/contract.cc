@@ -41,8 +41,7 @@ Contract::Contract(Node& node, Clock clock)
       counters_(must(SharedPages::create("counters-under-test", layout_.bytes, true))),
       endpoint_(must(Endpoint::open(directory_ + "/socket", kBootId, counters_))) {
   agent_ = std::make_unique<Agent>(
-      *endpoint_, kBootId, Stats(counters_.data(), layout_), *node.tables, *node.tables, *node.tables,
-      node.channels(),
+      *endpoint_, kBootId, Stats(counters_.data(), layout_), *node.tables, *node.tables, *node.tables, node.channels(),
       Agent::Hooks{.link_state = [](const LinkStateEvent&) {}, .dead_routes = [](const ControlPacket&) {}});
 }
 

@@ -64,6 +64,7 @@ Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescenc
                .hash_seed = randombytes_random(),
                .held = {},
                .outputs = std::vector<PortOutput>(config.ports.size()),
+               .damage = DamageWatch(tables.config().capacities.rules),
                .ops = {},
                .op_slots = {},
                .op_associated = {}},

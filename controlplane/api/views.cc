@@ -86,6 +86,7 @@ void add_member_stats(Json& row, const ViewContext& context, GroupIndex group, u
               {"packets", sum(&MemberStats::packets)},
               {"bytes", sum(&MemberStats::bytes)},
               {"deaths", sum(&MemberStats::deaths) + sum(&MemberStats::deaths_by_list)},
+              {"damaged", sum(&MemberStats::damaged)},
               {"probes_sent", sum(&MemberStats::probes_sent)},
               {"probes_lost", sum(&MemberStats::probes_lost)}});
 }

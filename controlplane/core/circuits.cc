@@ -209,6 +209,14 @@ void Circuits::refused(const CircuitId& id, InstallError error) {
   fail(*circuit, CircuitReason::full);
 }
 
+void Circuits::on_damaged(RouteId consume) {
+  const Circuit* found = find(consume);
+  if (found == nullptr) return;
+  Circuit& circuit = *get(found->id);
+  context_.log(LogLevel::warning, "{} brings packets that were changed on their way: closed", describe(circuit));
+  fail(circuit, CircuitReason::damaged);
+}
+
 void Circuits::fail(Circuit& circuit, CircuitReason reason) {
   if (circuit.is_end()) ends_->failed(circuit, reason);
   end(circuit, reason);

@@ -46,6 +46,8 @@ class Circuits {
   void on_signal(LinkIndex from, ByteView payload);
   void installed(const CircuitId& id);
   void refused(const CircuitId& id, InstallError error);
+  /// What comes by the circuit that ends at this rule is changed on its way: both ends give it up.
+  void on_damaged(RouteId consume);
 
   // For the ends.
 

@@ -189,6 +189,8 @@ void Core::Parts::on(const DataplaneEvent& event) {
     }
     case Verb::member_state:
       return groups->on_member_state(message.as<MemberStateEvent>());
+    case Verb::circuit_damaged:
+      return circuits->on_damaged(message.as<CircuitDamagedEvent>().route);
     case Verb::miss:
       return groups->on_miss(message.as<MissEvent>().group);
     default:

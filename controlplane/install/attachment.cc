@@ -146,6 +146,7 @@ Result<> Attachment::take_events() {
       case Verb::chain_confirmed:
       case Verb::member_state:
       case Verb::miss:
+      case Verb::circuit_damaged:
         sink_(DataplaneEvent{message});
         break;
       default:

@@ -311,7 +311,7 @@ std::string_view name_of(CircuitReason reason) {
   static constexpr std::array<std::string_view, to_underlying(CircuitReason::count)> kNames{
       "none",      "malformed", "not here",     "full",         "quota",        "too fast",
       "link down", "conflict",  "unknown peer", "need session", "session busy", "bad session",
-      "idle",      "replaced",  "expired",      "shutdown",     "not proven"};
+      "idle",      "replaced",  "expired",      "shutdown",     "not proven",   "damaged"};
   return reason < CircuitReason::count ? kNames[to_underlying(reason)] : "unknown reason";
 }
 

@@ -92,6 +92,7 @@ enum class CircuitReason : uint8_t {
   expired,       ///< close: not refreshed in time
   shutdown,      ///< close: an operator's wish
   not_proven,    ///< the ingress named does not vouch for this SETUP
+  damaged,       ///< close: too many of its Datagrams do not open
   count,
 };
 std::string_view name_of(CircuitReason reason);

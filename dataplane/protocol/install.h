@@ -4,7 +4,7 @@
 //
 // Down (install ring): begin, puts and deletes, commit; or dump. Up (ack ring): ack, dump rows in
 // the form of the put that would make them, dump_end. Up (event ring): link_state, chain_confirmed,
-// member_state, miss. A batch is checked whole and refused whole, or applied in dependency order
+// member_state, miss, circuit_damaged. A batch is checked whole and refused whole, or applied in dependency order
 // and acked with its generation.
 #pragma once
 
@@ -40,6 +40,7 @@ enum class Verb : uint8_t {
   chain_confirmed,
   member_state,
   miss,
+  circuit_damaged,
 };
 
 enum class Table : uint8_t { links = 1, sessions, rules, groups, members, destinations };
@@ -293,6 +294,15 @@ struct MissEvent {
   Verb verb = Verb::miss;
   uint8_t pad[3]{};
   GroupIndex group{};
+  uint8_t rest[56]{};
+};
+
+/// Over kMostDamaged Datagrams of a circuit that ends here did not open within a second: bits of what a hop leaves open
+/// (kind `header`) are changed on its way.
+struct CircuitDamagedEvent {
+  Verb verb = Verb::circuit_damaged;
+  uint8_t pad[3]{};
+  RouteId route{};  ///< the consume rule
   uint8_t rest[56]{};
 };
 

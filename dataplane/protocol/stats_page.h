@@ -88,7 +88,7 @@ struct alignas(64) LinkStats {
 struct alignas(64) MemberStats {
   StatsWord packets;
   StatsWord bytes;
-  StatsWord live;
+  StatsWord damaged;  ///< Datagrams that came by this circuit and did not open
   StatsWord rtt_ns;
   StatsWord deaths;
   StatsWord probes_sent;

@@ -11,6 +11,7 @@
 #include "dataplane/base/ration.h"
 #include "dataplane/batch.h"
 #include "dataplane/crypto/aead.h"
+#include "dataplane/stages/damage.h"
 #include "dataplane/stages/timer_budget.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker_channel.h"
@@ -64,6 +65,7 @@ struct Context {
   std::vector<PortOutput> outputs;      ///< [PortIndex]
   Ration stranger_ration{{1000, 100}};  ///< unauthenticated handshake frames handed to the control plane
   TimerBudget timer_budget{};
+  DamageWatch damage;
   ControlPacket punt{};                ///< scratch for the channel, up
   ControlPacket injected{};            ///< and down
   std::array<AeadOp, kBurst> ops;      ///< scratch of one AEAD pass

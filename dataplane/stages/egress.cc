@@ -50,13 +50,24 @@ bool prepare(Context& context, Slot& slot, AeadOp& op, SessionAssociated& associ
   return true;
 }
 
+void note_damage(Context& context, RouteId consume) noexcept {
+  const uint32_t member = context.tables.member_of(consume).load(std::memory_order_relaxed);
+  if (member != 0) context.member_stats[member - 1].damaged.add(1);
+  if (!context.damage.add(context.tables.rules.index_of(consume), context.now_ns)) return;
+  static_cast<void>(context.channel.events.producer.push(InstallMessage::of(CircuitDamagedEvent{.route = consume})));
+  context.wake_main = true;
+}
+
 /// After the tag: the window, then data[length] becomes the inner packet.
 bool finish(Context& context, Slot& slot, const AeadOp& op, InnerPacket& inner) noexcept {
   const auto refuse = [&](Drop why) {
     drop(slot, why);
     return false;
   };
-  if (!op.authentic) return refuse(Drop::session_bad_tag);
+  if (!op.authentic) {
+    note_damage(context, RouteId{packet_header(slot.data).route_id.get()});
+    return refuse(Drop::session_bad_tag);
+  }
   const auto& header = *reinterpret_cast<const DatagramHeader*>(packet_payload(slot.data));
   const auto [epoch, stream, counter] = unpack(header);
   if (!slot.session->windows(stream)->of(epoch, slot.key->generation).test_and_set(counter))

@@ -29,7 +29,6 @@ void tell(Context& context, Group& group, unsigned slot) noexcept {
 
 void change(Context& context, Group& group, unsigned slot, bool live) noexcept {
   group.lives[slot].live.store(live, std::memory_order_relaxed);
-  context.stats_of(group, slot).live.set(live ? 1 : 0);
   tell(context, group, slot);
 }
 
@@ -140,8 +139,6 @@ uint64_t probe_group(Context& context, Group& group, Batch& batch) noexcept {
       life.next_probe_ns = context.now_ns + interval_ns;
     }
     if (life.untold) tell(context, group, slot);
-    context.stats_of(group, slot)
-        .live.set(life.live.load(std::memory_order_relaxed) ? 1 : 0);  // a list may have ended it
     next = std::min({next, life.next_probe_ns, life.probed_ns + interval_ns});
   }
   return next;

@@ -14,6 +14,7 @@ Tables::Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& ke
       destinations(std::move(destination_map)),
       timed(new TimedObjects),
       polls(config.polling, config.workers),
+      members_by_rule(config.capacities.rules),
       stats(stats_page),
       config_(std::move(config)),
       quiescence_(quiescence),
@@ -35,10 +36,11 @@ void Tables::end_turn(std::vector<InstallMessage>& events) {
 }
 
 void Tables::circuit_died(RouteId consume, std::vector<InstallMessage>& events) {
-  const auto found = members_by_consume_.find(to_underlying(consume));
-  if (found == members_by_consume_.end()) return;
-  const auto [index, slot] = found->second;
-  Group& group = *groups.find(index);
+  const uint32_t member = member_of(consume).load(std::memory_order_relaxed);
+  if (member == 0) return;
+  Group& group = *groups.find((member - 1) / kMaxMembers);
+  const auto slot = static_cast<uint8_t>((member - 1) % kMaxMembers);
+  if (group.view.load(std::memory_order_relaxed)->members[slot].put.consume != consume) return;
   MemberLife& life = group.lives[slot];
   life.answered.store(0, std::memory_order_relaxed);
   if (!life.live.exchange(false, std::memory_order_relaxed)) return;
@@ -285,6 +287,14 @@ void Tables::delete_rule(RouteId route) {
 
 // --- groups
 
+namespace {
+
+uint32_t member_word(const MemberMessage& member) {
+  return to_underlying(member.group) * kMaxMembers + member.slot + 1;
+}
+
+}  // namespace
+
 void Tables::replace_view(Group& group, std::unique_ptr<GroupView> view) {
   if (const GroupView* old = group.view.exchange(view.release(), std::memory_order_acq_rel)) {
     quiescence_.retire([old] { delete old; });
@@ -327,7 +337,7 @@ void Tables::put_member(const MemberMessage& message) {
   }
   view->members[message.slot] = {message, link, session};
   view->present |= static_cast<uint8_t>(1u << message.slot);
-  members_by_consume_[to_underlying(message.consume)] = {to_underlying(message.group), message.slot};
+  member_of(message.consume).store(member_word(message), std::memory_order_relaxed);
   replace_view(group, std::move(view));
   timed_stale_ = true;  // a circuit comes to life at once: packets may wait for it
 }
@@ -339,14 +349,13 @@ void Tables::leave_to_another(Group& group, uint8_t slot) {
   view->present &= static_cast<uint8_t>(~(1u << slot));
   replace_view(group, std::move(view));
   quiescence_.wait();
-  for (auto gauge : {&MemberStats::live, &MemberStats::rtt_ns}) (stats.member(group.index, slot, before).*gauge).set(0);
+  stats.member(group.index, slot, before).rtt_ns.set(0);
 }
 
 void Tables::forget_consume(const MemberMessage& member) {
-  const auto found = members_by_consume_.find(to_underlying(member.consume));
   // Another slot may have taken the circuit over: puts come before deletes.
-  const std::pair own{to_underlying(member.group), member.slot};
-  if (found != members_by_consume_.end() && found->second == own) members_by_consume_.erase(found);
+  std::atomic<uint32_t>& word = member_of(member.consume);
+  if (word.load(std::memory_order_relaxed) == member_word(member)) word.store(0, std::memory_order_relaxed);
 }
 
 void Tables::delete_member(GroupIndex index, uint8_t slot) {

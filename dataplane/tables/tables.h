@@ -6,7 +6,6 @@
 #include <memory>
 #include <set>
 #include <span>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -55,6 +54,9 @@ class Tables final : public TableView, public Applier, public Dumper {
   const std::unique_ptr<DestinationMap> destinations;
   std::atomic<const TimedObjects*> timed;
   PortPolls polls;
+  /// [rule index]: the member whose opposite direction ends at that consume rule, group * kMaxMembers + slot + 1; 0:
+  /// none.
+  mutable ZeroedArray<std::atomic<uint32_t>> members_by_rule;
   Stats stats;
 
   // Main core, once per turn: before and after everything else that touches the tables.
@@ -64,6 +66,7 @@ class Tables final : public TableView, public Applier, public Dumper {
   /// The circuit whose opposite direction ends at this rule died behind a far link: its group moves to another member
   /// until its probes are answered again. Of a member that lived, the event goes to `events`.
   void circuit_died(RouteId consume, std::vector<InstallMessage>& events);
+  std::atomic<uint32_t>& member_of(RouteId consume) const { return members_by_rule[rules.index_of(consume)]; }
   const TablesConfig& config() const { return config_; }
 
   // TableView
@@ -133,8 +136,7 @@ class Tables final : public TableView, public Applier, public Dumper {
   std::set<uint32_t> link_indices_;
   std::set<uint32_t> session_indices_;
   std::set<uint32_t> group_indices_;
-  std::unordered_set<uint32_t> resting_;  ///< slots of deleted rules that a worker may still see
-  std::unordered_map<uint32_t, std::pair<uint32_t, uint8_t>> members_by_consume_;
+  std::unordered_set<uint32_t> resting_;                 ///< slots of deleted rules that a worker may still see
   std::set<std::pair<KeyOwner, uint32_t>> unconfirmed_;  ///< chains whose peer was not heard under them yet
   std::vector<std::pair<KeyOwner, uint32_t>> unready_;   ///< chains put in this batch whose slots wait for a grace
 };

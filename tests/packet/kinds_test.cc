@@ -174,6 +174,31 @@ TEST_F(FarEnd, FindsEveryFlippedByteOfTheTail) {
   EXPECT_EQ(bad_tags, node.tables->stats.link(LinkIndex{left.link}).bad_tags.get()) << "no fault of the link's key";
 }
 
+TEST_F(FarEnd, TellsOfACircuitThatBringsTooMuchDamage) {
+  node.install({message(member_put(7, 3, left.link, kNext, kRoute, far.session, 64))});
+  node.turn();
+  node.port(0).pop_all();
+  node.events();
+  node.change();
+  const auto damage = [&](unsigned frames) {
+    for (unsigned i = 0; i < frames; ++i) {
+      Bytes bad = left.seal(packet(17, kRoute, far.seal(0, inner(60))));
+      bad.back() ^= 1;
+      node.exchange(0, {bad});
+    }
+    return node.events();
+  };
+  EXPECT_TRUE(damage(16).empty());
+  const auto events = damage(20);
+  ASSERT_EQ(1u, events.size()) << "once a second";
+  EXPECT_EQ(Verb::circuit_damaged, events[0].verb);
+  EXPECT_EQ(RouteId{kRoute}, events[0].as<CircuitDamagedEvent>().route);
+  node.pass(1'000'000'000);
+  EXPECT_EQ(1u, damage(17).size());
+  EXPECT_EQ(53u, node.tables->stats.member(GroupIndex{7}, 3).damaged.get());
+  for (unsigned port = 0; port < 3; ++port) node.port(port).pop_all();
+}
+
 TEST_F(FarEnd, FindsASplicedTail) {
   Bytes one = left.seal(packet(17, kRoute, far.seal(0, inner(60))));
   Bytes other = left.seal(packet(17, kRoute, far.seal(0, inner(60))));

@@ -1,4 +1,5 @@
 // Links get keys, circuits come on demand over disjoint paths, whatever the wires do to the messages.
+#include "controlplane/signalling/messages.h"
 #include "tests/sim/four_domains.h"
 
 namespace sky::sim {
@@ -277,6 +278,26 @@ TEST_F(FourDomains, TrafficMovesWhenALinkIsCutAndNothingIsSignalled) {
   sim().run(10 * kS);
   EXPECT_TRUE(have_circuits());
   EXPECT_EQ(circuits("g1"), before);
+}
+
+TEST_F(FourDomains, ACircuitThatBringsDamageIsGivenUpByBothEnds) {
+  come_up_with_circuits();
+  const auto route_of = [&](const std::string& node, const std::string& circuit) {
+    for (const auto& [id, rule] : sim().dataplane(node).rules())
+      if (controlplane::circuit_text(rule.circuit) == circuit) return rule.rule.route_id;
+    return kControlRoute;
+  };
+  const auto circuits = sim().snapshot("a1").circuits;
+  const auto found = std::ranges::find(circuits, "d1", &controlplane::CircuitSnapshot::to);
+  ASSERT_NE(found, circuits.end());
+  const std::string best = found->circuit;
+  const RouteId route = route_of("d1", best);
+  ASSERT_NE(route, kControlRoute);
+  sim().inject("d1", controlplane::DataplaneEvent{InstallMessage::of(CircuitDamagedEvent{.route = route})});
+  sim().run(100 * kMs);
+  for (const char* node : {"a1", "d1"}) EXPECT_EQ(route_of(node, best), kControlRoute) << node;
+  ASSERT_TRUE(sim().run_until([&] { return have_circuits(); }, 5 * kS)) << "another one takes its place";
+  sim().inject("d1", controlplane::DataplaneEvent{InstallMessage::of(CircuitDamagedEvent{.route = RouteId{1}})});
 }
 
 }  // namespace

@@ -11,9 +11,10 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <regex>
 
+#include "dataplane/base/device.h"
 #include "dataplane/base/log.h"
+#include "drivers/memif.h"
 
 namespace sky::drivers {
 namespace {
@@ -109,11 +110,6 @@ class ScratchDirectory {
 
 }  // namespace
 
-bool is_pci_address(const std::string& device) {
-  static const std::regex pattern("([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7](,.*)?");
-  return std::regex_match(device, pattern);
-}
-
 Result<> start_eal(const EalConfig& config) {
   if (auto checked = check_cpus(config); !checked) return checked;
   redirect_log();
@@ -128,7 +124,8 @@ Result<> start_eal(const EalConfig& config) {
 }
 
 void stop_eal() {
-  rte_eal_cleanup();
+  // It would wait for its interrupt thread; nothing of EAL outlives the process anyway.
+  if (!holds_interrupt_thread()) rte_eal_cleanup();
 }
 
 Result<> launch_worker(unsigned worker, int (*function)(void*), void* argument) {

@@ -23,8 +23,6 @@ struct EalConfig {
   std::string scratch;               ///< an existing directory of this process, left as it was
 };
 
-bool is_pci_address(const std::string& device);
-
 /// Fails before it touches DPDK where a CPU is missing.
 Result<> start_eal(const EalConfig& config);
 /// After the workers returned.

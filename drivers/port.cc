@@ -6,45 +6,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <iterator>
 
 #include "dataplane/base/log.h"
-#include "drivers/eal.h"
-#include "drivers/packet_socket.h"
+#include "drivers/interface.h"
+#include "drivers/packet_pool.h"
 
 namespace sky::drivers {
 namespace {
-
-constexpr size_t kPageBytes = 4096;
-constexpr uint32_t kPoolCache = 256;
-constexpr uint32_t kEthernetBytes = 18;  ///< with a VLAN tag
-constexpr std::string_view kPacketSocketDriver = "net_af_packet";
-
-uint16_t data_room(uint32_t frame_bytes) {
-  return static_cast<uint16_t>(RTE_PKTMBUF_HEADROOM + (frame_bytes + 63) / 64 * 64);
-}
-
-Result<rte_mempool*> make_pool(const std::string& name, uint32_t buffers, uint32_t frame_bytes) {
-  rte_mempool* pool =
-      rte_pktmbuf_pool_create(name.c_str(), buffers, kPoolCache, 0, data_room(frame_bytes), SOCKET_ID_ANY);
-  if (pool != nullptr) return pool;
-  return fail("pool {}: no memory for {} buffers of {} bytes: {}", name, buffers, data_room(frame_bytes),
-              rte_strerror(rte_errno));
-}
-
-size_t pool_bytes(uint32_t buffers, uint16_t mtu) {
-  // Header, rte_mbuf, data room up to the slot of any driver; without hugepages no buffer crosses a page. Then the
-  // caches of 128 lcores and the list of free buffers.
-  const size_t element = 192 + RTE_PKTMBUF_HEADROOM + std::bit_ceil<size_t>(mtu + 128u);
-  const size_t per_page = kPageBytes / element;
-  const size_t buffer_bytes =
-      per_page > 0 ? kPageBytes / per_page : (element + kPageBytes - 1) / kPageBytes * kPageBytes;
-  return buffers * (buffer_bytes + 2 * sizeof(void*)) + (2 << 20);
-}
-
-std::string device_name(const std::string& device) {
-  return device.substr(0, device.find(','));
-}
 
 /// PCI devices were probed when the EAL started, software ones are made here.
 Result<uint16_t> find_device(const std::string& name) {
@@ -57,112 +25,158 @@ Result<uint16_t> find_device(const std::string& name) {
   return fail("found no Ethernet device {}, wanted one that DPDK drives", name);
 }
 
+/// What the driver keeps, what may lie in the transmit queues of every port, and the port's own.
+PoolSize pool_size(const PortConfig& config, const PortNeeds& needs) {
+  const uint32_t under_way = uint32_t{config.queues} * config.ports * Port::kDescriptors;
+  return {.buffers = needs.rx_queues * needs.buffers + under_way + Port::kSpareBuffers,
+          .frame_bytes = needs.frame_bytes,
+          .one_piece = needs.one_piece};
+}
+
 }  // namespace
 
-/// A queue's receive descriptors, and those of every port's transmit queue that its frames may lie in.
-uint32_t Port::buffers(const PortConfig& config) {
-  return config.queues * (1u + config.ports) * kDescriptors + kSpareBuffers;
+size_t Port::memory_bytes(const PortConfig& config) {
+  return pool_bytes(pool_size(config, PortDriver::make(config)->needs())) + (512 << 10);
 }
 
-size_t Port::memory_bytes(const PortConfig& config) {
-  return pool_bytes(buffers(config), config.mtu) + (512 << 10);
-}
+Port::Port(const PortConfig& config) : config_(config), driver_(PortDriver::make(config_)), needs_(driver_->needs()) {}
 
 Result<std::unique_ptr<Port>> Port::open(const PortConfig& config) {
-  const std::string name = device_name(config.device);
-  std::string device = config.device;
-  uint32_t slot_bytes = 0;
-  const std::vector<int> before = packet_sockets();
-  if (!is_pci_address(device)) {
-    uint16_t taken;
-    if (rte_eth_dev_get_port_by_name(name.c_str(), &taken) == 0) {
-      return fail("port {}: device {} is another port's already, wanted a name of its own", config.name, name);
-    }
-    if (device.starts_with(kPacketSocketDriver)) {
-      device = with_ring_arguments(device, config.mtu, config.queues);
-      slot_bytes = frame_slot_bytes(device);
-    }
-    if (const int error = rte_dev_probe(device.c_str()); error != 0) {
-      return fail("port {}: device {} does not start: {}", config.name, device, rte_strerror(-error));
-    }
+  std::unique_ptr<Port> port(new Port(config));
+  for (auto step : {&Port::probe, &Port::set_up}) {
+    if (auto done = (port.get()->*step)(); !done) return fail("port {}: {}", config.name, done.error().message);
   }
-  const auto id = find_device(name);
-  if (!id) return fail("port {}: {}", config.name, id.error().message);
-  std::unique_ptr<Port> port(new Port(*id, config));
-  std::ranges::set_difference(packet_sockets(), before, std::back_inserter(port->wait_descriptors_));
-  for (const int socket : port->wait_descriptors_) {
-    if (auto done = set_up_packet_socket(socket, config.mtu); !done) {
-      return fail("port {}: {}", config.name, done.error().message);
-    }
-  }
-  if (auto started = port->start(slot_bytes); !started) return std::unexpected(started.error());
   return port;
 }
 
 Result<std::unique_ptr<Port>> Port::adopt(uint16_t device_id, const PortConfig& config) {
-  std::unique_ptr<Port> port(new Port(device_id, config));
-  if (auto started = port->start(0); !started) return std::unexpected(started.error());
+  std::unique_ptr<Port> port(new Port(config));
+  port->id_ = device_id;
+  rte_eth_dev_info info;
+  if (const int error = rte_eth_dev_info_get(device_id, &info); error != 0) {
+    return fail("port {}: no device information: {}", config.name, rte_strerror(-error));
+  }
+  port->needs_.rx_queues = std::min(config.queues, info.max_rx_queues);
+  port->needs_.tx_queues = std::min(config.queues, info.max_tx_queues);
+  if (auto done = port->set_up(); !done) return fail("port {}: {}", config.name, done.error().message);
   return port;
 }
 
 Port::~Port() {
-  rte_eth_dev_stop(id_);
-  rte_eth_dev_close(id_);
+  if (id_ == RTE_MAX_ETHPORTS) return;
+  lane_sockets_.clear();
+  driver_->close(id_);
   if (pool_ != nullptr && rte_mempool_full(pool_)) rte_mempool_free(pool_);
 }
 
-Result<> Port::start(uint32_t largest_slot_bytes) {
-  auto pool = make_pool("port-" + std::to_string(id_), buffers(config_),
-                        std::max<uint32_t>(config_.mtu + kEthernetBytes, largest_slot_bytes));
-  if (!pool) return fail("port {}: {}", config_.name, pool.error().message);
-  pool_ = *pool;
-  if (auto queues = set_up_queues(); !queues) return queues;
-  if (const int error = rte_eth_dev_start(id_); error != 0) {
-    return fail("port {}: does not start: {}", config_.name, rte_strerror(-error));
+Result<> Port::probe() {
+  const Device device = parse_device(config_.device);
+  if (device.kind != DeviceKind::nic) {
+    uint16_t taken;
+    if (rte_eth_dev_get_port_by_name(device.name.c_str(), &taken) == 0) {
+      return fail("device {} is another port's already, wanted a name of its own", device.name);
+    }
+    const auto whole = driver_->prepare();
+    if (!whole) return std::unexpected(whole.error());
+    if (const int error = rte_dev_probe(whole->c_str()); error != 0) {
+      return fail("device {} does not start: {}", *whole, rte_strerror(-error));
+    }
   }
+  const auto id = find_device(device.name);
+  if (!id) return std::unexpected(id.error());
+  id_ = *id;
+  return driver_->probed(id_);
+}
+
+Result<> Port::set_up() {
+  auto pool = make_pool("port-" + std::to_string(id_), pool_size(config_, needs_));
+  if (!pool) return std::unexpected(pool.error());
+  pool_ = *pool;
+  if (auto done = configure(); !done) return done;
+  for (uint16_t queue = 0; queue < std::max(needs_.rx_queues, needs_.tx_queues); ++queue) {
+    if (auto done = set_up_queue(queue); !done) return done;
+  }
+  if (auto done = driver_->start(id_); !done) return done;
   // The peer's frames go to a MAC address it learned from us, so this is for switches and tests.
   if (const int error = rte_eth_promiscuous_enable(id_); error != 0 && error != -ENOTSUP) {
-    return fail("port {}: not promiscuous: {}", config_.name, rte_strerror(-error));
+    return fail("not promiscuous: {}", rte_strerror(-error));
   }
   rte_ether_addr address;
   rte_eth_macaddr_get(id_, &address);
   std::memcpy(mac_.data(), address.addr_bytes, mac_.size());
+  if (auto done = driver_->started(id_); !done) return done;
+  return set_up_ways();
+}
+
+Result<> Port::set_up_ways() {
+  auto lanes = driver_->lane_sockets();
+  if (!lanes) return std::unexpected(lanes.error());
+  lane_sockets_ = std::move(*lanes);
+  for (const auto& lane : lane_sockets_) wait_descriptors_.push_back(lane->descriptor());
+  if (tx_queues() < config_.queues) tx_gate_ = &shared_tx_;
+  if (driver_->gate() != nullptr) gate_ = tx_gate_ = driver_->gate();
+  plain_ = tx_gate_ == nullptr && lane_sockets_.empty();
   return {};
 }
 
-Result<> Port::set_up_queues() {
+uint16_t Port::rx_burst_otherwise(uint16_t queue, rte_mbuf** out, uint16_t most) noexcept {
+  if (queue >= needs_.rx_queues) return lane_sockets_[queue - needs_.rx_queues]->receive(pool_, out, most);
+  if (gate_ == nullptr) return rte_eth_rx_burst(id_, queue, out, most);
+  if (!gate_->enter()) return 0;
+  const uint16_t count = rte_eth_rx_burst(id_, queue, out, most);
+  gate_->leave();
+  return count;
+}
+
+uint16_t Port::tx_burst_otherwise(uint16_t queue, rte_mbuf** buffers, uint16_t count) noexcept {
+  if (tx_gate_ == nullptr) {
+    return queue < needs_.tx_queues ? rte_eth_tx_burst(id_, queue, buffers, count)
+                                    : lane_sockets_[queue - needs_.tx_queues]->send(buffers, count);
+  }
+  if (!tx_gate_->enter()) return 0;
+  const uint16_t sent = rte_eth_tx_burst(id_, queue % needs_.tx_queues, buffers, count);
+  tx_gate_->leave();
+  return sent;
+}
+
+Result<> Port::configure() {
   rte_eth_dev_info info;
   if (const int error = rte_eth_dev_info_get(id_, &info); error != 0) {
-    return fail("port {}: no device information: {}", config_.name, rte_strerror(-error));
+    return fail("no device information: {}", rte_strerror(-error));
   }
-  if (config_.queues > info.max_tx_queues) {
-    return fail("port {}: found {} receive and {} transmit queues, wanted {} each (one per worker)", config_.name,
-                info.max_rx_queues, info.max_tx_queues, config_.queues);
+  if (needs_.rx_queues > info.max_rx_queues || needs_.tx_queues > info.max_tx_queues) {
+    return fail("found {} receive and {} transmit queues, wanted {} and {}", info.max_rx_queues, info.max_tx_queues,
+                needs_.rx_queues, needs_.tx_queues);
   }
   rte_eth_conf conf{};
-  // Software drivers claim limits that their interface does not have; theirs is set beside them.
-  if (wait_descriptors_.empty() && info.max_mtu != UINT16_MAX) conf.rxmode.mtu = config_.mtu;
-  if (const int error = rte_eth_dev_configure(id_, 1, config_.queues, &conf)) {
-    return fail("port {}: cannot be set up with {} queues and MTU {}: {}", config_.name, config_.queues, config_.mtu,
-                rte_strerror(-error));
+  // Software drivers that name no limit check against one that their interface does not have.
+  if (info.max_mtu != UINT16_MAX) conf.rxmode.mtu = config_.mtu;
+  if (const int error = rte_eth_dev_configure(id_, needs_.rx_queues, needs_.tx_queues, &conf)) {
+    return fail("cannot be set up with {} receive and {} transmit queues and MTU {}: {}", needs_.rx_queues,
+                needs_.tx_queues, config_.mtu, rte_strerror(-error));
   }
+  return {};
+}
+
+Result<> Port::set_up_queue(uint16_t queue) {
   uint16_t rx = kDescriptors;
   uint16_t tx = kDescriptors;
   rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx);
   const int socket = rte_eth_dev_socket_id(id_);
-  for (uint16_t queue = 0; queue < config_.queues; ++queue) {
-    int error = queue == 0 ? rte_eth_rx_queue_setup(id_, queue, rx, socket, nullptr, pool_) : 0;
-    if (error == 0) error = rte_eth_tx_queue_setup(id_, queue, tx, socket, nullptr);
-    if (error != 0) {
-      return fail("port {}: queue {} cannot be set up: {}", config_.name, queue, rte_strerror(-error));
-    }
+  int error = 0;
+  if (queue < needs_.rx_queues) {
+    const std::vector<int> before = open_descriptors();
+    error = rte_eth_rx_queue_setup(id_, queue, rx, socket, nullptr, pool_);
+    const int descriptor = driver_->wait_descriptor(queue, opened_since(before));
+    if (error == 0 && descriptor >= 0) wait_descriptors_.push_back(descriptor);
   }
-  return {};
+  if (error == 0 && queue < needs_.tx_queues) error = rte_eth_tx_queue_setup(id_, queue, tx, socket, nullptr);
+  if (error == 0) return {};
+  return fail("queue {} cannot be set up: {}; wanted {}", queue, rte_strerror(-error), driver_->queue_needs());
 }
 
-bool Port::link_up() const noexcept {
-  rte_eth_link link{};
-  return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+std::span<const int> Port::wait_descriptors(uint16_t queue) const {
+  return wait_descriptors_.empty() ? std::span<const int>{} : std::span(wait_descriptors_).subspan(queue, 1);
 }
 
 }  // namespace sky::drivers

@@ -5,6 +5,7 @@
 #include <functional>
 #include <unordered_map>
 
+#include "dataplane/base/device.h"
 #include "dataplane/base/fields.h"
 #include "dataplane/base/yaml.h"
 
@@ -51,22 +52,35 @@ Scalar<std::string> interface_name() {
 
 void read_port(const Place& place, PortConfig& port) {
   Fields fields(place);
-  fields.require("device", scalar::text(255, "a DPDK device string or PCI address"), port.device);
-  fields.read("mtu", scalar::integer(1280, 9216), port.mtu);
+  const auto text = scalar::text(255, "a DPDK device string or PCI address");
+  const auto where = fields.need("device", text.wanted);
+  const auto mtu = fields.find("mtu");
   if (const auto place_of_worker = fields.find("worker")) {
     port.worker = place_of_worker->read(scalar::integer(0, kMostWorkers - 1));
     port.worker_mark = place_of_worker->mark();
   }
+  if (where) port.device = where->read(text).value_or("");
+  if (mtu) port.mtu = static_cast<uint16_t>(mtu->read(scalar::integer(1280, 9216)).value_or(port.mtu));
+  const Device device = parse_device(port.device);
+  if (const auto fault = check_device(device); where && fault) where->error(fault->found, fault->wanted);
+  if (mtu && port.mtu > most_mtu(device.kind)) {
+    mtu->error(std::to_string(port.mtu), fmt::format("at most {} with {}", most_mtu(device.kind), device.name));
+  }
 }
 
 void read_ports(const Place& place, std::vector<PortConfig>& ports) {
-  std::unordered_map<std::string, std::string> port_of_device;
+  std::unordered_map<std::string, std::string> port_of_device, port_of_interface;
   for (const auto& [port_name, entry] : place.entries("a map from names to ports")) {
     PortConfig port{.name = port_name, .mark = entry.key_mark()};
     read_port(entry, port);
-    const auto [other, fresh] = port_of_device.try_emplace(port.device, port_name);
-    if (!fresh && !port.device.empty()) {
+    const Device device = parse_device(port.device);
+    const auto [other, fresh] = port_of_device.try_emplace(device.name, port_name);
+    if (!fresh && !device.name.empty()) {
       entry.error(fmt::format("the device of {} again", other->second), "a device of its own");
+    }
+    const auto [beside, alone] = port_of_interface.try_emplace(device.interface(), port_name);
+    if (!alone && !device.interface().empty()) {
+      entry.error(fmt::format("the interface of {} again", beside->second), "an interface of its own");
     }
     ports.push_back(std::move(port));
   }

@@ -74,7 +74,7 @@ identity: /keys/a1.key
 topology: topology.yaml
 ports:
   p0: { device: 0000:3b:00.0, mtu: 9000 }
-  p1: { device: net_tap0 }
+  p1: { device: "net_tap0,iface=tap0" }
 links:
   a1-g1:
     port: p1

@@ -5,8 +5,6 @@
 
 #include <cstdlib>
 
-#include "drivers/eal.h"
-
 namespace sky::drivers {
 namespace {
 
@@ -17,7 +15,7 @@ uint32_t argument(const std::string& device, const std::string& name) {
 
 TEST(RingArguments, HoldTheLargestFrameOfEveryMtu) {
   for (uint32_t mtu = 1280; mtu <= 9216; ++mtu) {
-    const std::string device = with_ring_arguments("net_af_packet0,iface=x", static_cast<uint16_t>(mtu), 2);
+    const std::string device = with_ring_arguments("net_af_packet0,iface=x", static_cast<uint16_t>(mtu));
     const uint32_t frame = argument(device, "framesz");
     const uint32_t block = argument(device, "blocksz");
     const uint32_t count = argument(device, "framecnt");
@@ -32,18 +30,9 @@ TEST(RingArguments, HoldTheLargestFrameOfEveryMtu) {
 }
 
 TEST(RingArguments, LeaveWhatTheOperatorChose) {
-  const std::string device = with_ring_arguments("net_af_packet0,iface=x,framecnt=64,framesz=4096", 1500, 1);
+  const std::string device = with_ring_arguments("net_af_packet0,iface=x,framecnt=64,framesz=4096", 1500);
   EXPECT_EQ(device, "net_af_packet0,iface=x,framecnt=64,framesz=4096,qpairs=1,blocksz=65536");
   EXPECT_EQ(frame_slot_bytes(device), 4096u);
-}
-
-TEST(Devices, KnowAPciAddress) {
-  EXPECT_TRUE(is_pci_address("0000:3b:00.0"));
-  EXPECT_TRUE(is_pci_address("3b:00.1"));
-  EXPECT_TRUE(is_pci_address("0000:3b:00.0,class=x"));
-  EXPECT_FALSE(is_pci_address("net_af_packet0,iface=veth0"));
-  EXPECT_FALSE(is_pci_address("0000:3b:00.8"));
-  EXPECT_FALSE(is_pci_address(""));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from .tools import LabError
+from .wires import device as device_string
 
 
 def merge(base, over):
@@ -48,14 +49,14 @@ def plan(topology):
     return {"nodes": nodes, "links": links}
 
 
-def router_settings(home, links, node, number):
+def router_settings(home, links, node, number, sort="packet", mtu=1500):
     """router.yaml of a node of the lab in folder `home`. `number` spreads main cores and workers over the CPUs."""
     cpus = sorted(os.sched_getaffinity(0))
     ports, ours = {}, {}
     for link, ends in links.items():
-        for device in (device for end, device in ends if end == node):
-            # With the queueing layer passed by, `cut` would not see the frames.
-            ports[device] = {"device": f"net_af_packet{len(ports)},iface={device},qdisc_bypass=0"}
+        for place, device in ((place, device) for place, (end, device) in enumerate(ends) if end == node):
+            socket = home / f"{link}.memif"
+            ports[device] = {"device": device_string(sort, len(ports), device, socket, place == 0), "mtu": mtu}
             ours[link] = {"port": device, "liveness": {"interval": "20ms", "multiplier": 3, "hold": "100ms"}}
     return {
         "version": 1,

@@ -14,6 +14,7 @@ import yaml
 from .config import merge, plan, read_topology, router_settings, set_key
 from .processes import SUPERVISOR, alive, end_groups, signal_process
 from .tools import LabError, run, wait_until
+from .wires import SORTS, attach, join
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = Path("/run/skyedge-lab")
@@ -47,6 +48,8 @@ class Lab:
         self.build = Path(state["build"])
         self.nodes = state["nodes"]  # name -> {"domain"}
         self.links = state["links"]  # name -> [(node, device), (node, device)]
+        self.ports = state["ports"]  # one of wires.SORTS
+        self.mtu = state["mtu"]
 
     def __enter__(self):
         return self
@@ -57,8 +60,11 @@ class Lab:
     # --- making and removing -----------------------------------------------------------------------------------
 
     @classmethod
-    def up(cls, topology_file, name=None, router=None, build=None, say=lambda text: None):
-        """Builds the lab and returns it when every link is up. `router` is merged over each node's router.yaml."""
+    def up(cls, topology_file, name=None, router=None, build=None, say=lambda text: None, ports="packet", mtu=1500):
+        """Builds the lab and returns it when every link is up. `router` is merged over each node's router.yaml; `ports`
+        is one of wires.SORTS, `mtu` theirs."""
+        if ports not in SORTS:
+            raise LabError(f"ports {ports!r}: wanted one of {', '.join(SORTS)}")
         if os.geteuid() != 0:
             raise LabError("network namespaces need root: run it with sudo")
         build = Path(build or ROOT / "build").resolve()
@@ -67,7 +73,7 @@ class Lab:
                 raise LabError(f"{build / program} is missing: run scripts/setup")
         topology = read_topology(topology_file)
         name = _claim_name(name, Path(topology_file).stem)
-        lab = cls(name, {"build": str(build), **plan(topology)})
+        lab = cls(name, {"build": str(build), "ports": ports, "mtu": mtu, **plan(topology)})
         try:
             lab._write_state()
             lab._make_network(say)
@@ -95,21 +101,22 @@ class Lab:
         remove(self.name)
 
     def _write_state(self):
-        state = {"build": str(self.build), "nodes": self.nodes, "links": self.links}
+        state = {"build": str(self.build), "nodes": self.nodes, "links": self.links, "ports": self.ports,
+                 "mtu": self.mtu}
         (self.path / "state.json").write_text(json.dumps(state, indent=1))
 
     def _make_network(self, say):
-        say(f"{len(self.nodes)} namespaces, {len(self.links)} veth pairs")
+        cables = {} if self.ports == "memif" else self.links
+        say(f"{len(self.nodes)} namespaces, {len(cables)} veth pairs, {self.ports} ports")
         for node in self.nodes:
             run("ip", "netns", "add", self.space(node))
             run("ip", "-n", self.space(node), "link", "set", "lo", "up")
-        for (node_a, device_a), (node_b, device_b) in self.links.values():
-            run("ip", "link", "add", device_a, "netns", self.space(node_a), "type", "veth",
-                "peer", "name", device_b, "netns", self.space(node_b))
-            for node, device in ((node_a, device_a), (node_b, device_b)):
-                # The kernel must not speak on the wire: every frame there is Skyedge's.
-                self.run(node, "sysctl", "-qw", f"net.ipv6.conf.{device}.disable_ipv6=1")
-                run("ip", "-n", self.space(node), "link", "set", device, "up")
+        for (node_a, device_a), (node_b, device_b) in cables.values():
+            join(self.space(node_a), device_a, self.space(node_b), device_b, self.mtu)
+        for node in self.nodes:
+            devices = [device for ends in cables.values() for end, device in ends if end == node]
+            for number, device in enumerate(devices):
+                attach(self.ports, self.space(node), number, device, self.mtu)
 
     def _write_configuration(self, topology, router):
         for number, node in enumerate(self.nodes):
@@ -117,7 +124,7 @@ class Lab:
             folder.mkdir()
             key = run(self.build / "skyctl", "keygen", folder / "key").stdout.strip()
             set_key(topology, node, key)
-            settings = merge(router_settings(self.path, self.links, node, number), router)
+            settings = merge(router_settings(self.path, self.links, node, number, self.ports, self.mtu), router)
             (folder / "router.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
         (self.path / "topology.yaml").write_text(yaml.safe_dump(topology, sort_keys=False))
 
@@ -142,9 +149,9 @@ class Lab:
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         loop.write_text(f"{child.pid}\n")
 
-    def stop(self, node, role):
-        """Ends a process and its supervisor: it stays away until `start`."""
-        end_groups([self._file(node, role, "loop")], self._mark)
+    def stop(self, node, role, number=signal.SIGTERM):
+        """Ends a process and its supervisor, by that signal: it stays away until `start`."""
+        end_groups([self._file(node, role, "loop")], self._mark, number=number)
 
     def kill(self, node, role):
         """SIGKILL to the process alone; its supervisor starts it again 200 ms later. Returns the PID killed."""
@@ -309,6 +316,8 @@ class Lab:
         A filter at each sender's egress returns TC_ACT_STOLEN (4): the sender is told that all went well. TC_ACT_SHOT
         (2) would give it ENOBUFS, which no broken cable does.
         """
+        if self.ports == "memif":
+            raise LabError(f"{link} is no cable: stop a dataplane instead")
         ends = [end for end in self.ends(link) if sender in (None, end[0])]
         if not ends:
             raise LabError(f"{sender} is no end of {link}")
@@ -324,7 +333,7 @@ class Lab:
 
     def cuts(self, link):
         """The nodes whose frames on this link are discarded."""
-        return [node for node, device in self.ends(link)
+        return [] if self.ports == "memif" else [node for node, device in self.ends(link)
                 if "clsact" in run("tc", "-n", self.space(node), "qdisc", "show", "dev", device).stdout]
 
     def sent_frames(self):

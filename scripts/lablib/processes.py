@@ -41,12 +41,12 @@ def signal_process(pid, number, group=False):
         pass
 
 
-def end_groups(loops, mark, seconds=3):
-    """Ends supervisors and their processes: asked first, then forced. Waits for what is left of them."""
+def end_groups(loops, mark, seconds=3, number=signal.SIGTERM):
+    """Ends supervisors and their processes: asked first by this signal, then forced. Waits for what is left of them."""
     groups = [group for group in (alive(loop, mark) for loop in loops) if group]
     pids = groups + [alive(loop.with_suffix(".pid"), "") for loop in loops if alive(loop, mark)]
     for group in groups:
-        signal_process(group, signal.SIGTERM, group=True)
+        signal_process(group, number, group=True)
     end = time.monotonic() + seconds
     while any(command_line(pid) for pid in pids if pid) and time.monotonic() < end:  # a zombie has no command line
         time.sleep(0.02)

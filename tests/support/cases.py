@@ -69,7 +69,7 @@ def finish():
     sys.exit(1 if _counts["not ok"] or not sum(_counts.values()) else 0)
 
 
-def lab_up(topology, router=None):
+def lab_up(topology, router=None, ports="packet", mtu=1500):
     """A lab of the programs under test: those of SKYEDGE_BUILD, or build/. Its steps are TAP comments."""
-    return Lab.up(topology, router=router, build=os.environ.get("SKYEDGE_BUILD"),
+    return Lab.up(topology, router=router, build=os.environ.get("SKYEDGE_BUILD"), ports=ports, mtu=mtu,
                   say=lambda text: print(f"# {text}", flush=True))

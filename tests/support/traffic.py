@@ -124,6 +124,12 @@ class Iperf:
         return {"gbit_s": round(arrived["bits_per_second"] / 1e9, 3), "seconds": round(arrived["seconds"], 1),
                 "retransmits": result["end"]["sum_sent"].get("retransmits", 0)}
 
+    def stop(self):
+        """Ends it, whatever became of the connection."""
+        for process in (self.client, self.server):
+            process.kill()
+            process.communicate()
+
 
 class Capture:
     """tcpdump on one device of a node, whole frames to a file."""

@@ -80,7 +80,8 @@ MemoryNeed memory_need(const RouterConfig& config) {
                                      .device = port.device,
                                      .mtu = port.mtu,
                                      .queues = static_cast<uint16_t>(workers),
-                                     .ports = static_cast<uint16_t>(config.ports.size())};
+                                     .ports = static_cast<uint16_t>(config.ports.size()),
+                                     .lanes_by_mac = port.lanes_by_mac};
     need.parts.push_back({"port " + port.name, drivers::Port::memory_bytes(driven), 0});
   }
   // The map's index of what stands: a tree node and a slot per prefix of either family.

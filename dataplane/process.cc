@@ -129,7 +129,8 @@ Result<> Process::open_ports(const RouterConfig& config) {
                                        .device = port.device,
                                        .mtu = port.mtu,
                                        .queues = static_cast<uint16_t>(config.dataplane.workers.size()),
-                                       .ports = static_cast<uint16_t>(config.ports.size())});
+                                       .ports = static_cast<uint16_t>(config.ports.size()),
+                                       .lanes_by_mac = port.lanes_by_mac});
     if (!opened) return std::unexpected(opened.error());
     ports_.push_back(std::move(*opened));
   }
@@ -167,7 +168,12 @@ Result<> Process::make_tables(const RouterConfig& config) {
                       .session_keys = key_policy(config.rekey, workers * kMaxMembers),  // a stream per member
                       .port_macs = {},
                       .polling = {}};
-  for (const PortConfig& port : config.ports) tables.polling.push_back({.worker = port.worker.value_or(0)});
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    const PortConfig& port = config.ports[i];
+    tables.polling.push_back({.worker = port.worker.value_or(0),
+                              .by_lane = port.lanes_by_mac && ports_[i]->rx_queues() == workers && workers > 1,
+                              .lane_in_mac = port.lanes_by_mac});
+  }
   for (const auto& port : ports_) tables.port_macs.push_back(port->mac());
   quiescence_ = std::make_unique<Quiescence>(static_cast<unsigned>(workers));
   tables_ = std::make_unique<Tables>(std::move(tables), *quiescence_, *keys_, stats_, std::move(*map));

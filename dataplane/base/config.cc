@@ -55,6 +55,7 @@ void read_port(const Place& place, PortConfig& port) {
   const auto text = scalar::text(255, "a DPDK device string or PCI address");
   const auto where = fields.need("device", text.wanted);
   const auto mtu = fields.find("mtu");
+  fields.read("lanes", scalar::choice<bool>({{"one", false}, {"mac", true}}), port.lanes_by_mac);
   if (const auto place_of_worker = fields.find("worker")) {
     port.worker = place_of_worker->read(scalar::integer(0, kMostWorkers - 1));
     port.worker_mark = place_of_worker->mark();

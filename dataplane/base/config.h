@@ -28,6 +28,7 @@ struct PortConfig {
   std::string name;
   std::string device{};              ///< DPDK device string (net_af_packet0,iface=veth0) or PCI address (0000:3b:00.0)
   uint16_t mtu = 1500;               ///< bytes, 1280 to 9216: what the wire carries behind the Ethernet header
+  bool lanes_by_mac = false;         ///< workers' lanes stand in the last byte of the source MAC address, on both ends
   std::optional<unsigned> worker{};  ///< place in dataplane.workers: polls it and owns its links; set by the reader
   Mark mark;
   Mark worker_mark{};

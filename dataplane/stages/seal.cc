@@ -25,12 +25,18 @@ FrameKind choose_kind(const LinkConfig& config, const Slot& slot) noexcept {
   return kind;
 }
 
+void write_ethernet(const Context& context, const LinkConfig& config, const Slot& slot) noexcept {
+  auto& ethernet = *reinterpret_cast<EthernetHeader*>(slot.data - sizeof(EthernetHeader));
+  std::memcpy(&ethernet, &config.ethernet, sizeof(ethernet));
+  if (config.lane_in_mac) ethernet.source.back() = static_cast<uint8_t>(context.number);
+}
+
 /// A clear frame has no tag: the link header stands where that would end.
-void send_clear(const LinkConfig& config, Slot& slot) noexcept {
+void send_clear(const Context& context, const LinkConfig& config, Slot& slot) noexcept {
   pad(slot, kMinSealedBytes + kTagBytes);
   slot.data += kTagBytes;
   slot.length = static_cast<uint16_t>(slot.length - kTagBytes);
-  std::memcpy(slot.data - sizeof(EthernetHeader), &config.ethernet, sizeof(EthernetHeader));
+  write_ethernet(context, config, slot);
   const LinkHeader header{.version_kind = version_kind(FrameKind::clear),
                           .hop_limit = slot.hop_limit,
                           .epoch = 0,
@@ -50,7 +56,7 @@ bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op)
   }
   const FrameKind kind = choose_kind(config, slot);
   if (kind == FrameKind::clear) {
-    send_clear(config, slot);
+    send_clear(context, config, slot);
     slot.verdict = Verdict::next;
     return false;
   }
@@ -65,7 +71,7 @@ bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op)
     drop(slot, Drop::key_exhausted);
     return false;
   }
-  std::memcpy(slot.data - sizeof(EthernetHeader), &config.ethernet, sizeof(EthernetHeader));
+  write_ethernet(context, config, slot);
   const LinkHeader header{.version_kind = version_kind(kind),
                           .hop_limit = slot.hop_limit,
                           .epoch = key->epoch,

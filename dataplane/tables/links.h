@@ -21,7 +21,8 @@ struct LinkConfig {
   LinkMessage put;
   EthernetHeader ethernet;  ///< what every frame on this link starts with
   LivenessConfig liveness;
-  unsigned worker = 0;  ///< its owner: judges liveness, and sends what the control plane has to say
+  bool lane_in_mac = false;  ///< the sender's lane is the last byte of its source MAC address
+  unsigned worker = 0;       ///< its owner: judges liveness, and sends what the control plane has to say
 };
 
 /// Signals, renewals, lists of dead routes and answers to the control plane: as many a second as that takes of one

@@ -12,8 +12,9 @@ namespace sky::dataplane {
 
 /// Which worker polls which port: one of them its only queue, or each a queue of its own.
 struct PortPolling {
-  unsigned worker = 0;   ///< owns the port's links, and polls it where it has one queue
-  bool by_lane = false;  ///< one queue per worker, which the peer's lane chooses
+  unsigned worker = 0;       ///< owns the port's links, and polls it where it has one queue
+  bool by_lane = false;      ///< one queue per worker, which the peer's lane chooses
+  bool lane_in_mac = false;  ///< what is sent carries the lane in the last byte of its source MAC address
 };
 
 class PortPolls {

@@ -129,6 +129,7 @@ void Tables::put_link(const LinkMessage& message) {
       .liveness = {.interval_ns = uint64_t{message.interval_us} * 1'000,
                    .hold_ns = uint64_t{message.hold_ms} * 1'000'000,
                    .multiplier = message.multiplier},
+      .lane_in_mac = polls.of(message.port).lane_in_mac,
       .worker = polls.of(message.port).worker};
   if (!fresh && config->worker != link->owner()) {
     change_owner(*link, config);

@@ -10,6 +10,7 @@
 #include "controlplane/topology/as_json.h"
 #include "dataplane/base/key_file.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/privileges.h"
 
 namespace sky::controlplane {
 namespace {
@@ -53,6 +54,9 @@ Result<std::unique_ptr<Daemon>> Daemon::create(Configuration configuration) {
   auto pre_shared = read_pre_shared(router);
   if (!pre_shared) return std::unexpected(pre_shared.error());
 
+  const auto dataplane_user = user_id(router.users.dataplane);
+  if (!dataplane_user) return std::unexpected(dataplane_user.error());
+
   KernelPlan plan = plan_of(router, topology, self);
   std::vector<std::string> nodes;
   for (const TopologyNode& node : topology.nodes) {
@@ -67,7 +71,7 @@ Result<std::unique_ptr<Daemon>> Daemon::create(Configuration configuration) {
   if (!core) return std::unexpected(core.error());
 
   std::unique_ptr<Daemon> daemon(new Daemon({std::move(*loop), std::move(router), std::move(plan), std::move(nodes),
-                                             std::move(shown), std::move(random), std::move(*core)}));
+                                             std::move(shown), std::move(random), std::move(*core), *dataplane_user}));
   if (auto started = daemon->start(); !started) return std::unexpected(started.error());
   return daemon;
 }
@@ -80,7 +84,7 @@ Daemon::Daemon(Parts parts)
       random_(std::move(parts.random)),
       core_(std::move(parts.core)),
       tun_(std::move(parts.plan)),
-      dataplane_(loop_, router_.dataplane_socket, most_rows(router_.dataplane.sizes),
+      dataplane_(loop_, router_.dataplane_socket, parts.dataplane_user, most_rows(router_.dataplane.sizes),
                  [this](Event&& event) { dispatch(std::move(event)); }) {}
 
 Daemon::~Daemon() {

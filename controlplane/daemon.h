@@ -43,6 +43,7 @@ class Daemon final : public ApiBackend {
     Json topology;
     std::unique_ptr<Random> random;
     Core core;
+    std::optional<uid_t> dataplane_user;
   };
   explicit Daemon(Parts parts);
   Result<> start();

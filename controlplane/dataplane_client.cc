@@ -6,8 +6,13 @@
 
 namespace sky::controlplane {
 
-DataplaneClient::DataplaneClient(EventLoop& loop, std::string socket_path, size_t most_rows, Attachment::Sink sink)
-    : loop_(loop), socket_path_(std::move(socket_path)), most_rows_(most_rows), sink_(std::move(sink)) {}
+DataplaneClient::DataplaneClient(EventLoop& loop, std::string socket_path, std::optional<uid_t> dataplane_user,
+                                 size_t most_rows, Attachment::Sink sink)
+    : loop_(loop),
+      socket_path_(std::move(socket_path)),
+      dataplane_user_(dataplane_user),
+      most_rows_(most_rows),
+      sink_(std::move(sink)) {}
 
 Result<> DataplaneClient::start() {
   auto timer = loop_.timer([this] { on_timer(); });
@@ -28,7 +33,7 @@ void DataplaneClient::on_timer() {
 }
 
 void DataplaneClient::ask() {
-  auto socket = ask_to_attach(socket_path_);
+  auto socket = ask_to_attach(socket_path_, dataplane_user_);
   if (!socket) return drop(socket.error());
   socket_ = std::move(*socket);
   auto watch = loop_.watch(socket_.get(), [this] { on_socket(); });

@@ -20,8 +20,9 @@ class DataplaneClient {
   static constexpr uint64_t kFeedNs = 1'000'000;
   static constexpr uint64_t kDumpNs = 10'000'000'000;
 
-  /// `loop` outlives the client. `sink` must not call back into `start`.
-  DataplaneClient(EventLoop& loop, std::string socket_path, size_t most_rows, Attachment::Sink sink);
+  /// `dataplane_user`: as ask_to_attach's. `loop` outlives the client. `sink` must not call back into `start`.
+  DataplaneClient(EventLoop& loop, std::string socket_path, std::optional<uid_t> dataplane_user, size_t most_rows,
+                  Attachment::Sink sink);
 
   Result<> start();
 
@@ -45,6 +46,7 @@ class DataplaneClient {
 
   EventLoop& loop_;
   std::string socket_path_;
+  std::optional<uid_t> dataplane_user_;
   size_t most_rows_;
   Attachment::Sink sink_;
   std::string error_ = "not asked yet";

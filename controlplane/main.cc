@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -12,6 +13,7 @@
 #include "controlplane/daemon.h"
 #include "controlplane/topology/check.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/privileges.h"
 
 namespace {
 
@@ -68,6 +70,9 @@ int main(int argc, char** argv) {
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = std::min<rlim_t>(files.rlim_max, 4096);
   setrlimit(RLIMIT_NOFILE, &files);
+  // Addresses and routes of the TUN are all that the kernel is asked for.
+  constexpr std::array kept{CAP_NET_ADMIN};
+  if (auto dropped = sky::keep_capabilities(kept); !dropped) sky::log_warning("{}", dropped.error().message);
   std::signal(SIGPIPE, SIG_IGN);  // a descriptor of the dataplane may be a pipe without reader
   return run(router_path);
 }

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "dataplane/base/log.h"
+#include "dataplane/base/privileges.h"
 #include "dataplane/crypto/mb_engine.h"
 #include "dataplane/memory.h"
 #include "drivers/eal.h"
@@ -45,13 +46,25 @@ std::vector<uint16_t> ether_types(const RouterConfig& config) {
   return types;
 }
 
+/// What is not given up once ports and TUN are open: locked memory beyond a limit, and with AF_XDP what takes its
+/// program off the interface in the end.
+std::vector<cap_value_t> lasting_capabilities(const RouterConfig& config) {
+  std::vector<cap_value_t> kept;
+  if (!unlimited_locked_memory()) kept.push_back(CAP_IPC_LOCK);
+  const auto is_xdp = [](const sky::PortConfig& port) { return port.device.starts_with("net_af_xdp"); };
+  if (std::ranges::any_of(config.ports, is_xdp)) kept.insert(kept.end(), {CAP_NET_ADMIN, CAP_BPF});
+  return kept;
+}
+
 struct Launch {
   Worker* worker;
   const std::atomic<bool>* stop;
+  std::vector<cap_value_t> kept;
 };
 
 int run_worker(void* argument) {
   const std::unique_ptr<Launch> launch(static_cast<Launch*>(argument));
+  if (auto dropped = keep_capabilities(launch->kept); !dropped) log_warning("{}", dropped.error().message);
   launch->worker->run(*launch->stop);
   return 0;
 }
@@ -119,7 +132,9 @@ Result<std::unique_ptr<Process>> Process::start(const RouterConfig& config) {
   for (auto step : {&Process::open_ports, &Process::make_tables, &Process::make_workers, &Process::start_agent}) {
     if (auto done = (process.get()->*step)(config); !done) return std::unexpected(done.error());
   }
-  if (auto launched = process->launch(); !launched) return std::unexpected(launched.error());
+  if (auto launched = process->launch(lasting_capabilities(config)); !launched) {
+    return std::unexpected(launched.error());
+  }
   return process;
 }
 
@@ -213,7 +228,9 @@ Result<> Process::make_workers(const RouterConfig& config) {
 }
 
 Result<> Process::start_agent(const RouterConfig& config) {
-  auto endpoint = Endpoint::open(config.dataplane_socket, boot_id_, counters_, suites_);
+  const auto control_user = user_id(config.users.control);
+  if (!control_user) return std::unexpected(control_user.error());
+  auto endpoint = Endpoint::open(config.dataplane_socket, boot_id_, counters_, suites_, *control_user);
   if (!endpoint) return std::unexpected(endpoint.error());
   endpoint_ = std::move(*endpoint);
   dead_routes_ = std::make_unique<DeadRoutes>(
@@ -235,11 +252,18 @@ Result<> Process::start_agent(const RouterConfig& config) {
   return waiter_.add(endpoint_->descriptor());
 }
 
-Result<> Process::launch() {
+Result<> Process::launch(const std::vector<cap_value_t>& kept) {
+  // Capabilities belong to threads: DPDK's own, this one, and each worker before it sees a frame.
+  if (auto dropped = drivers::on_interrupt_thread([&kept] { return keep_capabilities(kept); }); !dropped)
+    return dropped;
+  if (auto dropped = keep_capabilities(kept); !dropped) return dropped;
   for (unsigned number = 0; number < workers_.size(); ++number) {
-    auto argument = std::make_unique<Launch>(workers_[number].get(), &stop_workers_);
+    auto argument = std::make_unique<Launch>(workers_[number].get(), &stop_workers_, kept);
     if (auto launched = drivers::launch_worker(number, run_worker, argument.get()); !launched) return launched;
     static_cast<void>(argument.release());
+  }
+  if (const std::string threads = privileged_threads(kept); !threads.empty()) {
+    log_warning("capabilities that are not needed any more are kept by threads of a driver: {}", threads);
   }
   return {};
 }

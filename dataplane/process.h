@@ -2,6 +2,8 @@
 // The order of members is the order in which they come up; they go down in reverse, workers first.
 #pragma once
 
+#include <sys/capability.h>
+
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -49,7 +51,7 @@ class Process {
   Result<> make_tables(const RouterConfig& config);
   Result<> make_workers(const RouterConfig& config);
   Result<> start_agent(const RouterConfig& config);
-  Result<> launch();
+  Result<> launch(const std::vector<cap_value_t>& kept);
 
   /// One turn; returns how long to sleep.
   uint64_t turn(uint64_t now_ns);

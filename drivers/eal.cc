@@ -1,6 +1,7 @@
 #include "drivers/eal.h"
 
 #include <fmt/ranges.h>
+#include <rte_alarm.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <future>
 
 #include "dataplane/base/device.h"
 #include "dataplane/base/log.h"
@@ -126,6 +128,16 @@ Result<> start_eal(const EalConfig& config) {
 void stop_eal() {
   // It would wait for its interrupt thread; nothing of EAL outlives the process anyway.
   if (!holds_interrupt_thread()) rte_eal_cleanup();
+}
+
+Result<> on_interrupt_thread(const std::function<Result<>()>& function) {
+  std::packaged_task<Result<>()> task(function);
+  auto result = task.get_future();
+  const auto run = [](void* argument) { (*static_cast<std::packaged_task<Result<>()>*>(argument))(); };
+  if (const int error = rte_eal_alarm_set(1, run, &task); error != 0) {
+    return fail("DPDK's interrupt thread: {}", rte_strerror(-error));
+  }
+  return result.get();
 }
 
 Result<> launch_worker(unsigned worker, int (*function)(void*), void* argument) {

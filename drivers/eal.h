@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct EalConfig {
 Result<> start_eal(const EalConfig& config);
 /// After the workers returned.
 void stop_eal();
+
+/// Runs `function` once on DPDK's own thread, which no worker and no main core is, and waits for what it returns.
+Result<> on_interrupt_thread(const std::function<Result<>()>& function);
 
 /// Runs `function(argument)` on a worker's core.
 Result<> launch_worker(unsigned worker, int (*function)(void*), void* argument);

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "dataplane/base/privileges.h"
+
 namespace sky::controlplane {
 namespace {
 
@@ -19,14 +21,15 @@ std::string why() {
   return std::strerror(errno);
 }
 
-Result<> check_peer(int socket) {
+Result<> check_peer(int socket, std::optional<uid_t> dataplane_user) {
   ucred peer{};
   socklen_t length = sizeof(peer);
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
     return fail("dataplane socket: no credentials of the peer: {}", why());
   }
-  if (peer.uid == 0 || peer.uid == geteuid()) return {};
-  return fail("dataplane socket: served by user {}, wanted root or user {}", peer.uid, geteuid());
+  if (is_believed(peer.uid, dataplane_user)) return {};
+  return fail("dataplane socket: served by user {}, wanted root or user {}", peer.uid,
+              dataplane_user.value_or(geteuid()));
 }
 
 std::string_view reason(AttachStatus status) {
@@ -38,7 +41,7 @@ std::string_view reason(AttachStatus status) {
     case AttachStatus::wrong_abi:
       return "it speaks another version of the contract: restart it with this version";
     case AttachStatus::not_allowed:
-      return "this user may not attach: run both as one user, or as root";
+      return "this user may not attach: users.control of its router.yaml names who may";
   }
   return "for a reason that this version does not know";
 }
@@ -126,7 +129,7 @@ bool is_socket(const Descriptor& fd) {
 
 }  // namespace
 
-Result<Descriptor> ask_to_attach(const std::string& socket_path) {
+Result<Descriptor> ask_to_attach(const std::string& socket_path, std::optional<uid_t> dataplane_user) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (socket_path.size() >= sizeof(address.sun_path)) {
@@ -139,7 +142,7 @@ Result<Descriptor> ask_to_attach(const std::string& socket_path) {
   if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return fail("{}: {}", socket_path, why());
   }
-  if (auto peer = check_peer(socket.get()); !peer) return std::unexpected(peer.error());
+  if (auto peer = check_peer(socket.get(), dataplane_user); !peer) return std::unexpected(peer.error());
   const AttachRequest request;
   if (send(socket.get(), &request, sizeof(request), MSG_NOSIGNAL) != sizeof(request)) {
     return fail("{}: {}", socket_path, why());

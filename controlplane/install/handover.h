@@ -4,6 +4,9 @@
 // Nothing here blocks: the reply may take long when another control plane is attached and this one waits its turn.
 #pragma once
 
+#include <sys/types.h>
+
+#include <optional>
 #include <string>
 
 #include "controlplane/install/descriptor.h"
@@ -23,8 +26,9 @@ struct Handover {
 };
 
 /// Connects to the dataplane and asks; the socket is readable when the reply is there, and is the ownership from then
-/// on: closing it gives the dataplane back.
-Result<Descriptor> ask_to_attach(const std::string& socket_path);
+/// on: closing it gives the dataplane back. `dataplane_user`: who may serve it, beside root and this process's own
+/// user.
+Result<Descriptor> ask_to_attach(const std::string& socket_path, std::optional<uid_t> dataplane_user = {});
 
 /// Takes the reply that `socket` is readable for.
 Result<Handover> take_handover(const Descriptor& socket);

@@ -7,6 +7,7 @@
 
 #include "controlplane/topology/reader.h"
 #include "dataplane/base/key_text.h"
+#include "dataplane/base/privileges.h"
 #include "dataplane/base/yaml.h"
 
 namespace sky::controlplane {
@@ -44,6 +45,16 @@ void check_keep(const RouterConfig& router, const Topology& topology, Report& re
     report.add(kept.mark, "circuits.keep", itself ? "this node itself" : quote(kept.name),
                "another node of " + topology.file, itself ? "" : nearest(kept.name, names));
   }
+}
+
+/// The users that router.yaml names are those of the machine it is for.
+void check_users(const RouterConfig& router, Report& report) {
+  const auto check = [&](const char* key, const UserName& user) {
+    if (user_id(user)) return;
+    report.add(*user.mark, key, quote(user.name), "a user of this machine");
+  };
+  check("users.control", router.users.control);
+  check("users.dataplane", router.users.dataplane);
 }
 
 /// Reads the key files that router.yaml names; the identity only is of use afterwards.
@@ -112,6 +123,7 @@ class Checker {
     if (!router) return append(router.error());
     Report report(router->file);
     const auto identity = options_.is_template ? std::nullopt : read_keys(*router, report);
+    if (!options_.is_template) check_users(*router, report);
     append(report.take());
     const auto& network = topology(router->topology_file);
     if (!network) return;

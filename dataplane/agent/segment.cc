@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "dataplane/base/log.h"
+#include "dataplane/base/privileges.h"
 #include "dataplane/protocol/doorbell.h"
 
 namespace sky::dataplane {
@@ -43,7 +44,8 @@ Result<> remove_stale(const std::string& path, const sockaddr_un& address) {
   return {};
 }
 
-Result<int> listen_at(const std::string& path) {
+/// `mode`: who may connect at all; whom of these the dataplane listens to is asked when they come.
+Result<int> listen_at(const std::string& path, mode_t mode) {
   const auto address = address_of(path);
   if (!address) return std::unexpected(address.error());
   std::error_code error;
@@ -57,7 +59,7 @@ Result<int> listen_at(const std::string& path) {
   if (auto removed = remove_stale(path, *address); !removed) return std::unexpected(removed.error());
   const int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (bind(listener, reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) != 0 ||
-      chmod(path.c_str(), 0600) != 0 || listen(listener, kWaitingControlPlanes) != 0) {
+      chmod(path.c_str(), mode) != 0 || listen(listener, kWaitingControlPlanes) != 0) {
     const int why = errno;
     close(listener);
     return fail("socket {}: {}", path, std::strerror(why));
@@ -65,12 +67,11 @@ Result<int> listen_at(const std::string& path) {
   return listener;
 }
 
-/// The peer runs as this user or as root.
-bool may_attach(int peer) {
+bool may_attach(int peer, std::optional<uid_t> control_user) {
   ucred credentials{};
   socklen_t size = sizeof(credentials);
   return getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 &&
-         (credentials.uid == 0 || credentials.uid == geteuid());
+         is_believed(credentials.uid, control_user);
 }
 
 Result<> make_doorbell(int& ours, int& theirs) {
@@ -159,22 +160,24 @@ void Attachment::keep_own_doorbells() {
 }
 
 Result<std::unique_ptr<Endpoint>> Endpoint::open(const std::string& path, uint64_t boot_id, const SharedPages& counters,
-                                                 Suites suites) {
+                                                 Suites suites, std::optional<uid_t> control_user) {
   auto waiter = drivers::Waiter::create();
   if (!waiter) return std::unexpected(waiter.error());
-  const auto listener = listen_at(path);
+  const auto listener = listen_at(path, control_user ? 0660 : 0600);
   if (!listener) return std::unexpected(listener.error());
-  std::unique_ptr<Endpoint> endpoint(new Endpoint(path, boot_id, counters, suites, *listener, std::move(*waiter)));
+  std::unique_ptr<Endpoint> endpoint(
+      new Endpoint(path, boot_id, counters, suites, control_user, *listener, std::move(*waiter)));
   if (auto added = endpoint->waiter_.add(*listener); !added) return std::unexpected(added.error());
   return endpoint;
 }
 
-Endpoint::Endpoint(std::string path, uint64_t boot_id, const SharedPages& counters, Suites suites, int listener,
-                   drivers::Waiter waiter)
+Endpoint::Endpoint(std::string path, uint64_t boot_id, const SharedPages& counters, Suites suites,
+                   std::optional<uid_t> control_user, int listener, drivers::Waiter waiter)
     : path_(std::move(path)),
       boot_id_(boot_id),
       counters_(counters),
       suites_(suites),
+      control_user_(control_user),
       listener_(listener),
       waiter_(std::move(waiter)) {}
 
@@ -211,7 +214,7 @@ void Endpoint::accept_next(uint64_t now_ns) {
   peer_until_ns_ = now_ns + kGreetingNs;
   // Those that wait must not keep us awake.
   waiter_.remove(listener_);
-  if (!may_attach(peer_)) {
+  if (!may_attach(peer_, control_user_)) {
     static_cast<void>(hand_over(AttachStatus::not_allowed));
     log_warning("{}: a control plane of another user was sent away", path_);
     close_peer();

@@ -2,10 +2,12 @@
 //
 // SharedPages is one sealed memfd, mapped. Endpoint listens at RUNTIME/dataplane.sock and has at most one owner, the
 // control plane attached now; others wait in the socket's queue until it goes. An owner gets rings and control packets
-// made for it alone, so a former owner's mapping reaches nothing. A peer of another user (root excepted), one that
-// does not say what it wants within a second, or one with another ABI is sent away.
-// Main core only; nothing here blocks. Cost of a turn: one system call, none at all in shared memory.
+// made for it alone, so a former owner's mapping reaches nothing. A peer that is neither root, nor this process's own
+// user, nor the configured one, one that does not say what it wants within a second, or one with another ABI is sent
+// away. Main core only; nothing here blocks. Cost of a turn: one system call, none at all in shared memory.
 #pragma once
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
@@ -78,9 +80,10 @@ class Attachment {
 class Endpoint {
  public:
   /// Makes the socket's directory (mode 0700) if it is missing and replaces a socket that nobody listens on.
-  /// `counters` outlives the endpoint.
+  /// `counters` outlives the endpoint. `control_user` may attach too; with one the socket is open to this process's
+  /// group, which that user is in.
   static Result<std::unique_ptr<Endpoint>> open(const std::string& path, uint64_t boot_id, const SharedPages& counters,
-                                                Suites suites = kAllSuites);
+                                                Suites suites = kAllSuites, std::optional<uid_t> control_user = {});
   ~Endpoint();
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;
@@ -95,8 +98,8 @@ class Endpoint {
   int descriptor() const { return waiter_.descriptor(); }
 
  private:
-  Endpoint(std::string path, uint64_t boot_id, const SharedPages& counters, Suites suites, int listener,
-           drivers::Waiter waiter);
+  Endpoint(std::string path, uint64_t boot_id, const SharedPages& counters, Suites suites,
+           std::optional<uid_t> control_user, int listener, drivers::Waiter waiter);
 
   void accept_next(uint64_t now_ns);
   bool greet();
@@ -107,6 +110,7 @@ class Endpoint {
   uint64_t boot_id_;
   const SharedPages& counters_;
   Suites suites_;
+  std::optional<uid_t> control_user_;
   int listener_;
   drivers::Waiter waiter_;
   int peer_ = -1;               ///< the owner, or the one that has not said yet what it wants

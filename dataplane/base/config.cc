@@ -280,6 +280,12 @@ void place_ports(Report& report, RouterConfig& config) {
   }
 }
 
+void read_user(Fields& fields, std::string_view key, UserName& user) {
+  const auto place = fields.find(key);
+  if (!place) return;
+  if (auto name = place->read(scalar::name())) user = {std::move(*name), place->mark()};
+}
+
 RouterConfig read_root(const Place& root) {
   RouterConfig config;
   config.file = root.report().file();
@@ -295,6 +301,11 @@ RouterConfig read_root(const Place& root) {
   read_file_path(fields, "topology", "the path of topology.yaml", config.file, config.topology_file,
                  config.topology_mark);
   read_sockets(fields, root, config);
+  if (const auto place = fields.find("users")) {
+    Fields users(*place);
+    read_user(users, "control", config.users.control);
+    read_user(users, "dataplane", config.users.dataplane);
+  }
   if (const auto ports = fields.need("ports", "a map from names to ports")) {
     read_ports(*ports, config.ports);
   }

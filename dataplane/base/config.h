@@ -101,6 +101,18 @@ struct CircuitsConfig {
   UntilUp until_up = UntilUp::drop;
 };
 
+/// A user of this machine.
+struct UserName {
+  std::string name;
+  std::optional<Mark> mark{};  ///< none where the name is the default
+};
+
+/// Whom each process believes at the other end of the socket between them, beside root and its own user.
+struct UsersConfig {
+  UserName control{"skyedge"};         ///< may attach to the dataplane
+  UserName dataplane{"skyedge-data"};  ///< may be what the control plane attaches to
+};
+
 /// Paths are resolved: those of files against the directory of router.yaml, sockets against
 /// `runtime`.
 struct RouterConfig {
@@ -112,6 +124,7 @@ struct RouterConfig {
   std::string runtime = "/run/skyedge";
   std::string dataplane_socket;
   std::string api_socket;
+  UsersConfig users;
   std::string tun = "sky0";       ///< interface name, at most 15 bytes
   std::vector<PortConfig> ports;  ///< position = PortIndex
   std::vector<LinkConfig> links;  ///< position = LinkIndex

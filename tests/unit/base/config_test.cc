@@ -50,6 +50,8 @@ TEST(RouterConfig, MinimalFileHasTheDefaults) {
   EXPECT_EQ(config.circuits.life_ns, kHourNs);
   EXPECT_EQ(config.circuits.idle_ns, 600'000'000'000u);
   EXPECT_TRUE(config.circuits.keep.empty());
+  EXPECT_EQ(config.users.control.name, "skyedge");
+  EXPECT_FALSE(config.users.control.mark) << "by default";
 }
 
 TEST(RouterConfig, PathsStartFromTheFileAndSocketsFromRuntime) {

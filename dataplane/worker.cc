@@ -64,6 +64,7 @@ Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescenc
                .hash_seed = randombytes_random(),
                .held = {},
                .outputs = std::vector<PortOutput>(config.ports.size()),
+               .handshakes = HandshakeRations(config.ports.size(), randombytes_random()),
                .damage = DamageWatch(tables.config().capacities.rules),
                .ops = {},
                .op_slots = {},

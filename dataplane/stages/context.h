@@ -8,10 +8,10 @@
 #include <memory>
 #include <vector>
 
-#include "dataplane/base/ration.h"
 #include "dataplane/batch.h"
 #include "dataplane/crypto/aead.h"
 #include "dataplane/stages/damage.h"
+#include "dataplane/stages/handshake_rations.h"
 #include "dataplane/stages/timer_budget.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker_channel.h"
@@ -61,9 +61,9 @@ struct Context {
   bool wake_main = false;                  ///< this turn pushed into the channel
   uint32_t to_wake = 0;                    ///< workers that this turn handed something to, as bits
 
-  std::vector<HeldPackets> held;        ///< capacity kMaxHeldGroups
-  std::vector<PortOutput> outputs;      ///< [PortIndex]
-  Ration stranger_ration{{1000, 100}};  ///< unauthenticated handshake frames handed to the control plane
+  std::vector<HeldPackets> held;    ///< capacity kMaxHeldGroups
+  std::vector<PortOutput> outputs;  ///< [PortIndex]
+  HandshakeRations handshakes;      ///< unauthenticated handshake frames handed to the control plane
   TimerBudget timer_budget{};
   DamageWatch damage;
   ControlPacket punt{};                ///< scratch for the channel, up

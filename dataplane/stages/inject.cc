@@ -24,6 +24,7 @@ void send_handshake(Context& context, const ControlPacket& packet) noexcept {
   std::memcpy(frame, &ethernet, sizeof(ethernet));
   std::memcpy(frame + sizeof(ethernet), packet.header.data(), sizeof(LinkHeader));
   std::memcpy(frame + sizeof(ethernet) + sizeof(LinkHeader), packet.payload.data(), packet.length);
+  context.handshakes.sent(packet.port, packet.mac, {packet.payload.data(), packet.length}, context.now_ns);
   queue_frame(context, static_cast<uint16_t>(port), kControlQueue, mbuf);
 }
 

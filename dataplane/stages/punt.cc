@@ -21,8 +21,9 @@ void push(Context& context, Slot& slot, const uint8_t* payload, size_t bytes) no
 }  // namespace
 
 void punt_handshake(Context& context, PortIndex port, Slot& slot) noexcept {
-  if (!context.stranger_ration.take(context.now_ns)) return drop(slot, Drop::punt_metered);
   const auto& ethernet = *reinterpret_cast<const EthernetHeader*>(slot.data - sizeof(EthernetHeader));
+  const std::span<const uint8_t> message(slot.data + sizeof(LinkHeader), slot.length - sizeof(LinkHeader));
+  if (!context.handshakes.take(port, ethernet.source, message, context.now_ns)) return drop(slot, Drop::punt_metered);
   ControlPacket& punt = context.punt;
   punt.kind = SlotKind::handshake;
   punt.type = static_cast<uint8_t>(PacketType::handshake);
@@ -31,7 +32,7 @@ void punt_handshake(Context& context, PortIndex port, Slot& slot) noexcept {
   punt.mac = ethernet.source;
   punt.ether_type = ethernet.ether_type.get();
   std::memcpy(punt.header.data(), slot.data, sizeof(LinkHeader));
-  push(context, slot, slot.data + sizeof(LinkHeader), slot.length - sizeof(LinkHeader));
+  push(context, slot, message.data(), message.size());
 }
 
 void punt_packet(Context& context, SlotKind kind, Slot& slot) noexcept {

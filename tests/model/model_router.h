@@ -1,6 +1,6 @@
 // A naive router to compare the real one with: maps, one packet at a time, libsodium. Written from docs/protocol.md; it
 // shares with the dataplane the install messages and the counters' names and nothing else.
-// It says for each input what must come out and which counters move. Its clock stands still but for strangers' ration:
+// It says for each input what must come out and which counters move. Its clock stands still but for strangers' rations:
 // what starts in the node starts by an install or a ping. Groups have one member, in slot 0, of which a flow takes it.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/protocol/install.h"
+#include "tests/model/handshake_tokens.h"
 #include "tests/support/change.h"
 #include "tests/support/oracle.h"
 
@@ -70,10 +71,12 @@ class ModelRouter {
     const unsigned kind = header.version_kind & 15;
     if (header.version_kind >> 4 != 1) return drop(Drop::bad_version);
     if (kind == 3) {
-      ration_ns_ = std::min<uint64_t>(100'000'000, ration_ns_ + now_ns - std::exchange(ration_at_ns_, now_ns));
-      if (ration_ns_ < 1'000'000) return drop(Drop::punt_metered);
-      ration_ns_ -= 1'000'000;
-      return punt(part(inside, 16));
+      const Bytes message = part(inside, 16);
+      const bool returned = carries_a_proof(message);
+      if (!of_source_[{port, part(frame, 6, 6), returned}].take(50'000'000, 20, now_ns) ||
+          !of_port_[{port, returned}].take(2'000'000, 50, now_ns))
+        return drop(Drop::punt_metered);
+      return punt(message);
     }
     if (kind > 3) return drop(Drop::bad_kind);
     if ((header.class_ecn & 7) != 0) return drop(Drop::bad_reserved);
@@ -293,7 +296,8 @@ class ModelRouter {
   std::map<uint32_t, Group> groups_;
   std::map<std::tuple<Family, uint8_t, Ipv6Address>, uint32_t> destinations_;
   std::vector<std::pair<uint32_t, std::vector<Bytes>>> held_;  ///< [group], in the order in which waiting began
-  uint64_t ration_ns_ = 100'000'000, ration_at_ns_ = 0;        ///< a millisecond each
+  std::map<std::tuple<unsigned, Bytes, bool>, HandshakeTokens> of_source_;
+  std::map<std::pair<unsigned, bool>, HandshakeTokens> of_port_;
 };
 
 }  // namespace sky::test

@@ -39,16 +39,96 @@ TEST_F(Control, PuntsHandshakeFramesWhole) {
   EXPECT_EQ(pattern(200), Bytes(punt.payload.begin(), punt.payload.begin() + 200));
 }
 
-TEST_F(Control, StrangersAreRationed) {
-  for (int burst = 0; burst < 3; ++burst) node.exchange(0, std::vector(60, handshake()));
-  EXPECT_EQ((Change{.received = 180, .punted = 100, .punt_metered = 80}), node.change());
-  node.punts();
-  node.pass(10'000'000);  // a hundredth of a second: ten more
-  node.exchange(0, std::vector(60, handshake()));
-  EXPECT_EQ((Change{.received = 60, .punted = 10, .punt_metered = 50}), node.change());
-  node.pass(3'600'000'000'000);  // never more than the burst
-  for (int burst = 0; burst < 2; ++burst) node.exchange(0, std::vector(60, handshake()));
-  EXPECT_EQ(100, node.change().punted);
+/// Handshake messages of `count` senders, no two of which are the same, or all `from` one.
+class Flood : public Control {
+ protected:
+  static constexpr uint8_t kInitiation = 1, kResponse = 2, kCookie = 3;
+
+  static Bytes message(uint8_t type, bool mac2 = false) {
+    Bytes bytes(type == kInitiation ? 168 : type == kResponse ? 124 : 68);
+    bytes[0] = type;
+    if (mac2) bytes.back() = 1;
+    return bytes;
+  }
+  Bytes frame(const Bytes& message, const MacAddress& from) {
+    Bytes bytes = left.ethernet_towards_node() + Header{.version_kind = 0x13, .hop_limit = 0}.bytes() + message;
+    std::copy(from.begin(), from.end(), bytes.begin() + 6);
+    return bytes;
+  }
+  MacAddress stranger() {
+    ++strangers;
+    return {2, 0, 0, 1, static_cast<uint8_t>(strangers >> 8), static_cast<uint8_t>(strangers)};
+  }
+  int punted(const std::vector<Bytes>& frames, unsigned port = 0) {
+    node.exchange(port, frames);
+    node.punts();
+    return static_cast<int>(node.change().punted);
+  }
+  /// Spends the port's ration for a sort of message, each from another sender; how many that took.
+  int spend(const Bytes& message, unsigned port = 0) {
+    std::vector<Bytes> frames(60);
+    for (Bytes& each : frames) each = frame(message, stranger());
+    return punted(frames, port);
+  }
+  void call(const MacAddress& address, const Bytes& message) {
+    ControlPacket packet{.kind = SlotKind::handshake,
+                         .length = static_cast<uint16_t>(message.size()),
+                         .port = PortIndex{0},
+                         .mac = address,
+                         .ether_type = 0x88B5};
+    std::copy(message.begin(), message.end(), packet.payload.begin());
+    node.inject(packet);
+    node.exchange(0, {});
+    node.change();
+  }
+
+  unsigned strangers = 0;
+};
+
+TEST_F(Flood, OneSenderHasARationOfItsOwn) {
+  EXPECT_EQ(20, punted(std::vector(60, frame(message(kInitiation), left.mac))));
+  node.pass(100'000'000);
+  EXPECT_EQ(2, punted(std::vector(60, frame(message(kInitiation), left.mac)))) << "20 a second";
+  EXPECT_EQ(1, punted({frame(message(kInitiation), right.mac)})) << "and leaves the port's to others";
+  node.pass(3'600'000'000'000);
+  EXPECT_EQ(20, punted(std::vector(60, frame(message(kInitiation), left.mac)))) << "never more than the burst";
+}
+
+TEST_F(Flood, SendersThatDoNotExistShareTheRationOfTheirPort) {
+  EXPECT_EQ(50, spend(message(kInitiation)));
+  EXPECT_EQ(0, spend(message(kInitiation)));
+  EXPECT_EQ(0, spend(pattern(100))) << "what is no handshake message is no better";
+  node.pass(20'000'000);
+  EXPECT_EQ(10, spend(message(kInitiation))) << "500 a second";
+  EXPECT_EQ(50, spend(message(kInitiation), 1)) << "another port";
+  EXPECT_EQ(Change{}.punt_metered, node.change().punt_metered);
+}
+
+TEST_F(Flood, FirstInitiationsTakeNothingFromWhatCarriesAProof) {
+  spend(message(kInitiation));
+  EXPECT_EQ(1, punted({frame(message(kInitiation, true), left.mac)}));
+  EXPECT_EQ(1, punted({frame(message(kResponse), left.mac)}));
+  EXPECT_EQ(1, punted({frame(message(kCookie), left.mac)}));
+  EXPECT_EQ(47, spend(message(kInitiation, true))) << "one ration for the three";
+  EXPECT_EQ(0, spend(message(kResponse)));
+}
+
+TEST_F(Flood, WhoWasCalledHasARationThatNobodyElseReaches) {
+  call(right.mac, message(kResponse));
+  call({0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, message(kInitiation));
+  call(left.mac, message(kInitiation));
+  spend(message(kInitiation));
+  spend(message(kInitiation, true));
+  EXPECT_EQ(0, punted({frame(message(kInitiation), right.mac)})) << "answered, not called";
+  EXPECT_EQ(0, punted({frame(message(kInitiation), {0xff, 0xff, 0xff, 0xff, 0xff, 0xff})}));
+  EXPECT_EQ(20, punted(std::vector(60, frame(message(kInitiation), left.mac))));
+  EXPECT_EQ(0, punted({frame(message(kInitiation, true), left.mac)})) << "of whatever sort";
+  node.pass(119'000'000'000);
+  spend(message(kInitiation));
+  EXPECT_EQ(1, punted({frame(message(kInitiation), left.mac)}));
+  node.pass(1'000'000'000);
+  spend(message(kInitiation));
+  EXPECT_EQ(0, punted({frame(message(kInitiation), left.mac)})) << "two minutes later a stranger";
 }
 
 TEST_F(Control, PuntsWhatIsBetweenTheTwoEndsOfALink) {

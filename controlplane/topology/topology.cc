@@ -7,14 +7,14 @@ namespace sky::controlplane {
 namespace {
 
 template <typename Index>
-std::optional<Index> lookup(const std::unordered_map<std::string, Index>& names, const std::string& name) {
+std::optional<Index> lookup(const std::map<std::string, Index>& names, const std::string& name) {
   const auto entry = names.find(name);
   return entry == names.end() ? std::nullopt : std::optional(entry->second);
 }
 
 /// The next free index, remembered under a name that must be new.
 template <typename Index, typename Item>
-Index enter(std::unordered_map<std::string, Index>& names, const std::vector<Item>& items, const std::string& name) {
+Index enter(std::map<std::string, Index>& names, const std::vector<Item>& items, const std::string& name) {
   const Index index{static_cast<uint32_t>(items.size())};
   [[maybe_unused]] const bool fresh = names.emplace(name, index).second;
   assert(fresh);

@@ -7,10 +7,10 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "controlplane/topology/indices.h"
@@ -88,10 +88,11 @@ struct Topology {
   bool is_border(EdgeIndex link) const;  ///< its ends are in two domains
 
  private:
-  std::unordered_map<std::string, DomainIndex> domain_by_name_;
-  std::unordered_map<std::string, NodeIndex> node_by_name_;
-  std::unordered_map<std::string, EdgeIndex> link_by_name_;
-  std::unordered_map<std::string, RiskIndex> risk_by_name_;
+  // Ordered: a file is made by others, and could be made of names that all hash alike.
+  std::map<std::string, DomainIndex> domain_by_name_;
+  std::map<std::string, NodeIndex> node_by_name_;
+  std::map<std::string, EdgeIndex> link_by_name_;
+  std::map<std::string, RiskIndex> risk_by_name_;
 };
 
 }  // namespace sky::controlplane

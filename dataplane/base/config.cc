@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
-#include <unordered_map>
+#include <map>
 
 #include "dataplane/base/device.h"
 #include "dataplane/base/fields.h"
@@ -70,7 +70,7 @@ void read_port(const Place& place, PortConfig& port) {
 }
 
 void read_ports(const Place& place, std::vector<PortConfig>& ports) {
-  std::unordered_map<std::string, std::string> port_of_device, port_of_interface;
+  std::map<std::string, std::string> port_of_device, port_of_interface;
   for (const auto& [port_name, entry] : place.entries("a map from names to ports")) {
     PortConfig port{.name = port_name, .mark = entry.key_mark()};
     read_port(entry, port);

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <istream>
+#include <map>
 #include <streambuf>
 #include <unordered_map>
 
@@ -204,7 +205,7 @@ class Builder : public YAML::EventHandler {
 
   /// The first of equal keys stays, so that readers find each key once.
   void drop_duplicates(Node& map) {
-    std::unordered_map<std::string_view, uint32_t> first_line;
+    std::map<std::string_view, uint32_t> first_line;  // ordered: keys of a hostile file could all hash alike
     std::vector<bool> again;
     for (const Entry& entry : map.entries) {
       const auto [first, fresh] = first_line.try_emplace(entry.key, entry.mark.line);

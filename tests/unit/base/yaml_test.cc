@@ -4,8 +4,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <random>
+
+#include "tests/support/soak.h"
 
 namespace sky::yaml {
 namespace {
@@ -163,6 +170,59 @@ TEST_F(YamlFile, OnlyFilesAreRead) {
   EXPECT_EQ(refusal_of("fifo"), "fifo:1:1 file: found something else, wanted a regular file");
   EXPECT_EQ(refusal_of("."), ".:1:1 file: found something else, wanted a regular file");
   EXPECT_EQ(refusal_of("none"), "none:1:1 file: found No such file or directory, wanted a file that can be read");
+}
+
+// --- keys made to hash alike
+
+/// Texts of 16 printable characters that std::hash, which has no secret, gives one and the same value: a block of eight
+/// bytes is taken in by steps that can be gone back (MurmurHash2 as in libstdc++), so the second is computed from the
+/// first, and kept where it can stand in a file.
+std::vector<std::string> keys_that_hash_alike(size_t count) {
+  constexpr uint64_t kMul = 0xc6a4a7935bd1e995, kSeed = 0xc70f6907;
+  uint64_t inverse = kMul;
+  for (int i = 0; i < 6; ++i) inverse *= 2 - kMul * inverse;  // modulo 2^64
+  const auto mix = [](uint64_t value) { return value ^ (value >> 47); };
+  const auto plain = [](uint8_t byte) { return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\'; };
+  std::mt19937_64 chance(1);
+  std::vector<std::string> keys;
+  constexpr uint64_t kAll = 0x5ca1ab1e;
+  while (keys.size() < count) {
+    std::string key(16, 'a');
+    for (int i = 0; i < 8; ++i) key[static_cast<size_t>(i)] = static_cast<char>('a' + chance() % 26);
+    uint64_t first;
+    std::memcpy(&first, key.data(), 8);
+    const uint64_t state = ((kSeed ^ (16 * kMul)) ^ (mix(first * kMul) * kMul)) * kMul;
+    // For the second block there are as many tries as there are first ones: the state is what differs.
+    const uint64_t second = mix((kAll ^ state) * inverse) * inverse;
+    std::memcpy(key.data() + 8, &second, 8);
+    if (std::all_of(key.begin() + 8, key.end(), plain)) keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+double parse_seconds(const std::vector<std::string>& keys) {
+  std::string text;
+  for (const std::string& key : keys) text += '"' + key + "\": x\n";
+  double least = 1e9;
+  for (int run = 0; run < 5; ++run) {
+    const std::clock_t start = std::clock();  // of this process, whatever else the machine does
+    EXPECT_EQ(accepted(text).entries.size(), keys.size());
+    least = std::min(least, static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
+  }
+  return least;
+}
+
+TEST(Yaml, KeysThatHashAlikeCostNoMoreThanOthers) {
+  const std::vector<std::string> alike = keys_that_hash_alike(soak_size(2'000, 20'000));
+  ASSERT_EQ(std::hash<std::string>{}(alike.front()), std::hash<std::string>{}(alike.back())) << "no attack at all";
+  std::vector<std::string> others = alike;
+  std::mt19937_64 chance(2);
+  for (std::string& key : others) {
+    for (char& letter : key) letter = static_cast<char>('a' + chance() % 26);
+  }
+  const double ratio = parse_seconds(alike) / parse_seconds(others);
+  std::cout << "figure: " << alike.size() << " keys that hash alike cost " << ratio << " of others\n";
+  EXPECT_LE(ratio, 1.5);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "tests/packet/crossroads.h"
+#include "tests/support/soak.h"
 
 namespace sky::test {
 namespace {
@@ -114,7 +115,8 @@ TEST_F(BadInput, EveryFrameOfACapturePlayedAgain) {
 
 // --- a neighbour with keys
 
-constexpr uint32_t kSwept = 1 << 20;
+const uint32_t kSwept = soak_size(1u << 20, 1u << 24);
+const uint32_t kOthers = soak_size(2'000u, 65'536u);  ///< routes of another neighbour that are hit exactly
 
 NodeConfig large() {
   NodeConfig config;
@@ -128,14 +130,17 @@ class Sweep : public BadInput {
 };
 
 TEST_F(Sweep, EveryRouteIdOfOthersByAnAuthenticatedNeighbour) {
-  // 2000 routes of the left neighbour whose IDs the spare one will hit exactly, and 1000 that it will miss by their
+  // Routes of the left neighbour whose IDs the spare one will hit exactly, and half as many that it will miss by their
   // high bits.
-  std::vector<InstallMessage> rules;
-  for (uint32_t i = 0; i < 3'000; ++i) {
-    const uint32_t index = 5 + i * 349;
-    rules.push_back(message(forward_put(i < 2'000 ? index : index | 0x40000000, left.link, right.link, kNext)));
+  const uint32_t step = (kSwept - 1'000) / (kOthers + kOthers / 2) | 1;
+  for (uint32_t i = 0; i < kOthers + kOthers / 2;) {
+    std::vector<InstallMessage> rules;
+    for (; i < kOthers + kOthers / 2 && rules.size() < 10'000; ++i) {
+      const uint32_t index = 1'000 + i * step;
+      rules.push_back(message(forward_put(i < kOthers ? index : index | 0x40000000, left.link, right.link, kNext)));
+    }
+    node.install(rules);
   }
-  node.install(rules);
   node.change();
   const auto start = std::chrono::steady_clock::now();
   Change sum;
@@ -147,7 +152,7 @@ TEST_F(Sweep, EveryRouteIdOfOthersByAnAuthenticatedNeighbour) {
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   std::cout << "figure: " << kSwept << " route IDs swept in " << took.count() << " s: " << sum << "\n";
-  const int64_t hit = 2'000 + 1;  // and the consume rule
+  const int64_t hit = kOthers + 1;  // and the consume rule
   EXPECT_EQ((Change{.received = kSwept, .bad_type = 1, .unknown_route = kSwept - hit - 1, .wrong_link = hit}), sum)
       << "ID 0 is for the two ends of the link";
 }

@@ -51,7 +51,7 @@ class DaemonTest : public testing::Test {
     child = fork();
     if (child != 0) return;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    std::freopen("/dev/null", "w", stderr);
+    if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(3);
     auto configuration = load_configuration(folder / "router.yaml");
     if (!configuration) _exit(2);
     auto daemon = Daemon::create(std::move(*configuration));

@@ -230,6 +230,31 @@ def step_sanitizers():
                         {"UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
 
 
+def step_threads():
+    """code that two threads share, with clang++'s thread sanitizer, and the same with faults planted in it"""
+    build = ROOT / "build-tsan"
+    if not (build / "build.ninja").exists():
+        code, output = command("meson", "setup", build, "-Dwerror=true", "-Db_sanitize=thread", "-Db_lundef=false",
+                               "-Doptimization=1", "-Ddebug=false", "-Dcpp_args=-gline-tables-only",
+                               env={**os.environ, "CXX": "clang++-19"})
+        if code:
+            return check("clang++ with the thread sanitizer: meson setup", output)
+    planted = build / "tests" / "threads" / "threads_planted"
+    code, output = command("ninja", "-C", build, "tests/threads/threads_test", planted.relative_to(build))
+    check("build with the thread sanitizer", output[-4000:] if code else "")
+    if code:
+        return
+    options = {"TSAN_OPTIONS": "halt_on_error=1"}
+    run_meson_tests(build, meson_tests(build, ("thread",)), "sanitized ", options)
+    _, listed = command(planted, "--gtest_list_tests")
+    suites = re.findall(r"^(\S+\.)\n((?:  .*\n?)+)", listed, re.M)
+    check("faults are planted", "" if suites else listed)
+    for case in [suite + case for suite, cases in suites for case in cases.split()]:
+        code, output = command(planted, f"--gtest_filter={case}", env={**os.environ, **options})
+        found = code == 66 and "ThreadSanitizer: data race" in output
+        check(f"planted: {case} is found out", "" if found else f"exit code {code}\n{output}")
+
+
 def step_netns():
     """labs in network namespaces"""
     for script in sorted((ROOT / "tests" / "netns").glob("*.py")):

@@ -58,7 +58,7 @@ uint32_t read_be32(const Ipv6Address& bytes) {
 
 Result<std::unique_ptr<DestinationMap>> DestinationMap::create(const std::string& name, const DestinationSizes& sizes) {
   std::unique_ptr<DestinationMap> map(new DestinationMap);
-  for (size_t i = 0; i < map->copies_.size(); ++i) {
+  for (size_t i = 0; i < map->copies_.both().size(); ++i) {
     rte_fib_conf conf4{};
     conf4.type = RTE_FIB_DIR24_8;
     conf4.default_nh = kNothing;
@@ -69,7 +69,7 @@ Result<std::unique_ptr<DestinationMap>> DestinationMap::create(const std::string
     conf6.default_nh = kNothing;
     conf6.max_routes = static_cast<int>(sizes.prefixes);
     conf6.trie = {small6(sizes) ? RTE_FIB6_TRIE_2B : RTE_FIB6_TRIE_4B, second_level6(sizes)};
-    Copy& copy = map->copies_[i];
+    Copy& copy = map->copies_.both()[i];
     // Both kinds make pools by their names, so these differ.
     copy.v4 = rte_fib_create(fmt::format("{}.{}.4", name, i).c_str(), SOCKET_ID_ANY, &conf4);
     copy.v6 = rte_fib6_create(fmt::format("{}.{}.6", name, i).c_str(), SOCKET_ID_ANY, &conf6);
@@ -78,12 +78,11 @@ Result<std::unique_ptr<DestinationMap>> DestinationMap::create(const std::string
                   sizes.prefixes, rte_strerror(rte_errno));
     }
   }
-  map->active_.store(&map->copies_[0], std::memory_order_release);
   return map;
 }
 
 DestinationMap::~DestinationMap() {
-  for (Copy& copy : copies_) {
+  for (Copy& copy : copies_.both()) {
     rte_fib_free(copy.v4);
     rte_fib6_free(copy.v6);
   }
@@ -91,13 +90,13 @@ DestinationMap::~DestinationMap() {
 
 void DestinationMap::find6(uint8_t addresses[][16], GroupIndex* groups, unsigned n) const noexcept {
   std::array<uint64_t, kBurst> hops;
-  rte_fib6_lookup_bulk(active_.load(std::memory_order_acquire)->v6, addresses, hops.data(), static_cast<int>(n));
+  rte_fib6_lookup_bulk(copies_.shown().v6, addresses, hops.data(), static_cast<int>(n));
   std::transform(hops.begin(), hops.begin() + n, groups, to_group);
 }
 
 void DestinationMap::find4(uint32_t* addresses, GroupIndex* groups, unsigned n) const noexcept {
   std::array<uint64_t, kBurst> hops;
-  rte_fib_lookup_bulk(active_.load(std::memory_order_acquire)->v4, addresses, hops.data(), static_cast<int>(n));
+  rte_fib_lookup_bulk(copies_.shown().v4, addresses, hops.data(), static_cast<int>(n));
   std::transform(hops.begin(), hops.begin() + n, groups, to_group);
 }
 
@@ -115,7 +114,7 @@ bool DestinationMap::write(Copy& copy, const Entry& change) {
 }
 
 bool DestinationMap::stage(const Entry& change) {
-  if (!write(inactive(), change)) return false;
+  if (!write(copies_.hidden(), change)) return false;
   staged_.push_back(change);
   return true;
 }
@@ -123,17 +122,16 @@ bool DestinationMap::stage(const Entry& change) {
 void DestinationMap::unstage() {
   for (auto change = staged_.rbegin(); change != staged_.rend(); ++change) {
     const Entry* stood = find(change->key);
-    write(inactive(), stood != nullptr ? *stood : Entry{change->key, kNoGroup, 0});
+    write(copies_.hidden(), stood != nullptr ? *stood : Entry{change->key, kNoGroup, 0});
   }
   staged_.clear();
 }
 
 void DestinationMap::publish(const std::function<void()>& wait_for_workers) {
   if (staged_.empty()) return;
-  active_.store(&inactive(), std::memory_order_release);
-  wait_for_workers();
+  copies_.swap(wait_for_workers);
   for (const Entry& change : staged_) {
-    write(inactive(), change);  // the same changes to the same content: there is room
+    write(copies_.hidden(), change);  // the same changes to the same content: there is room
     keep(change);
   }
   staged_.clear();

@@ -4,8 +4,6 @@
 // (IPv4 at most two), done for a whole burst. Source: DPDK Programmer's Guide, "FIB Library".
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <compare>
 #include <cstdint>
 #include <functional>
@@ -17,6 +15,7 @@
 
 #include "dataplane/base/result.h"
 #include "dataplane/protocol/install.h"
+#include "dataplane/tables/two_copies.h"
 
 struct rte_fib;
 struct rte_fib6;
@@ -74,12 +73,10 @@ class DestinationMap {
     rte_fib6* v6 = nullptr;
   };
   DestinationMap() = default;
-  Copy& inactive() { return active_.load(std::memory_order_relaxed) == &copies_[0] ? copies_[1] : copies_[0]; }
   static bool write(Copy& copy, const Entry& change);
   void keep(const Entry& change);
 
-  std::array<Copy, 2> copies_;
-  std::atomic<const Copy*> active_ = nullptr;
+  TwoCopies<Copy> copies_;
   std::vector<Entry> staged_;
   // What stands, in slots that keep their place: a dump goes by slot.
   std::vector<std::optional<Entry>> entries_;

@@ -33,7 +33,7 @@ class Quiescence {
   /// Calls `free` in a later turn, after a grace period that begins with the end of this turn.
   void retire(std::function<void()> free) { limbo_.push_back({now_ns_, std::move(free)}); }
   /// Returns once every worker was quiescent or offline: at most one turn of a worker.
-  void wait() { rte_rcu_qsbr_synchronize(qsbr_.get(), RTE_QSBR_THRID_INVALID); }
+  void wait();
   /// No worker runs any more: frees all that waits.
   void drain();
   bool limbo_empty() const { return limbo_.empty(); }

@@ -1,0 +1,92 @@
+// The rings between the two processes, and those between main core and worker, with a thread at either end: every
+// message arrives once, whole and in order, and slots are left wiped.
+#include "dataplane/protocol/shm_ring.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "dataplane/worker_channel.h"
+#include "tests/threads/two_threads.h"
+
+namespace sky::test {
+namespace {
+
+template <typename Message>
+void send(ShmProducer<Message>& producer, uint64_t sequence) {
+  using Record = Numbered<sizeof(Message) / 8 - 1>;
+  const auto message = __builtin_bit_cast(Message, Record::of(sequence));
+  while (!producer.push(message)) std::this_thread::yield();
+}
+
+/// False when it is not the message that `sequence` says.
+template <typename Message>
+bool receive(ShmConsumer<Message>& consumer, uint64_t sequence) {
+  using Record = Numbered<sizeof(Message) / 8 - 1>;
+  Message message;
+  while (!consumer.pop(message)) std::this_thread::yield();
+  const auto record = __builtin_bit_cast(Record, message);
+  return record.sequence == sequence && record.whole();
+}
+
+/// `count` messages each way, both ways at once.
+template <typename Message>
+void exchange(ShmProducer<Message>& down_in, ShmConsumer<Message>& down_out, ShmProducer<Message>& up_in,
+              ShmConsumer<Message>& up_out, uint64_t count) {
+  uint64_t wrong_up = 0, wrong_down = 0;
+  // Whoever is ahead by a ring waits, so each side must also take what comes.
+  const auto side = [&](auto& out, auto& in, uint64_t& wrong) {
+    constexpr uint64_t kAhead = 48;
+    for (uint64_t i = 0; i < count + kAhead; ++i) {
+      if (i < count) send(out, i);
+      if (i >= kAhead) wrong += !receive(in, i - kAhead);
+    }
+  };
+  two_threads([&] { side(down_in, up_out, wrong_up); }, [&] { side(up_in, down_out, wrong_down); });
+  EXPECT_EQ(0u, wrong_up);
+  EXPECT_EQ(0u, wrong_down);
+  EXPECT_EQ(0u, up_out.available());
+  EXPECT_EQ(0u, down_out.available());
+  EXPECT_FALSE(down_in.broken() || down_out.broken() || up_in.broken() || up_out.broken());
+}
+
+template <typename Message, uint32_t Capacity>
+struct Segment {
+  ShmRingPositions positions;
+  std::array<Message, Capacity> slots;
+};
+
+TEST(ShmRing, TwoWaysBetweenTwoThreads) {
+  using Small = Segment<InstallMessage, 64>;
+  const auto down = std::make_unique<Small>(), up = std::make_unique<Small>();
+  ShmProducer<InstallMessage> down_in(&down->positions, down->slots.data(), 64);
+  ShmConsumer<InstallMessage> down_out(&down->positions, down->slots.data(), 64);
+  ShmProducer<InstallMessage> up_in(&up->positions, up->slots.data(), 64);
+  ShmConsumer<InstallMessage> up_out(&up->positions, up->slots.data(), 64);
+  exchange(down_in, down_out, up_in, up_out, operations() / 2);
+  for (const InstallMessage& slot : down->slots) {
+    const auto bytes = __builtin_bit_cast(std::array<uint8_t, sizeof slot>, slot);
+    EXPECT_TRUE(std::ranges::all_of(bytes, [](uint8_t byte) { return byte == 0; }));
+  }
+}
+
+// A packet is as dear as 32 messages.
+TEST(ShmRing, PacketsBetweenMainCoreAndWorker) {
+  dataplane::WorkerChannel channel;
+  exchange(channel.down.producer, channel.down.consumer, channel.up.producer, channel.up.consumer, operations() / 64);
+}
+
+TEST(ShmRing, EventsOfAWorkerThatIsFasterThanTheMainCore) {
+  dataplane::WorkerChannel channel;
+  uint64_t wrong = 0;
+  two_threads(
+      [&] {
+        for (uint64_t i = 0; i < operations(); ++i) wrong += !receive(channel.events.consumer, i);
+      },
+      [&] {
+        for (uint64_t i = 0; i < operations(); ++i) send(channel.events.producer, i);
+      });
+  EXPECT_EQ(0u, wrong);
+}
+
+}  // namespace
+}  // namespace sky::test

@@ -1,0 +1,159 @@
+// What a worker reads while the main core changes it: an object behind an index, retired through its grace period; the
+// two copies of a map; a rule of the route table.
+#include "dataplane/tables/index_table.h"
+#include "dataplane/tables/quiescence.h"
+#include "dataplane/tables/route_table.h"
+#include "dataplane/tables/two_copies.h"
+#include "tests/threads/two_threads.h"
+
+namespace sky::test {
+namespace {
+
+using dataplane::IndexTable;
+using dataplane::Quiescence;
+using dataplane::RouteTable;
+using dataplane::TwoCopies;
+
+using Object = Numbered<15>;
+
+/// A worker's turns of 32 looks, asleep now and then; `look` returns false when what it saw was not whole.
+template <typename Look>
+uint64_t work(Quiescence& quiescence, std::atomic<bool>& done, Look look) {
+  uint64_t wrong = 0;
+  quiescence.online(0);
+  for (uint64_t i = 0; i < operations(); ++i) {
+    wrong += !look(i);
+    if (i % 32 != 31) continue;
+    quiescence.quiescent(0);
+    if (i % 4096 != 4095) continue;
+    quiescence.offline(0);
+    std::this_thread::yield();
+    quiescence.online(0);
+  }
+  quiescence.offline(0);
+  done.store(true, std::memory_order_relaxed);
+  return wrong;
+}
+
+TEST(Grace, WhatWasTakenOutOfATableIsFreedOnlyWhenNoWorkerSeesIt) {
+  constexpr uint32_t kObjects = 8;
+  Quiescence quiescence(1);
+  IndexTable<Object> table(kObjects);
+  for (uint32_t i = 0; i < kObjects; ++i) table.set(i, new Object(Object::of(i)));
+  std::atomic<bool> done = false;
+  uint64_t wrong = 0, retired = 0, freed = 0;
+  two_threads(
+      [&] {
+        for (uint64_t turn = 1; !done.load(std::memory_order_relaxed); ++turn) {
+          quiescence.begin(turn);
+          Object* old = table.find(turn % kObjects);
+          table.set(turn % kObjects, new Object(Object::of(turn)));
+          ++retired;
+          quiescence.retire([old, &freed] {
+            *old = {};  // who still looks finds it not whole
+            delete old;
+            ++freed;
+          });
+          quiescence.end();
+        }
+      },
+      [&] { wrong = work(quiescence, done, [&](uint64_t i) { return table.find(i % kObjects)->whole(); }); });
+  EXPECT_EQ(0u, wrong);
+  EXPECT_GT(freed, 0u) << "all of it waited until the end: nothing was shown";
+  quiescence.drain();
+  EXPECT_EQ(retired, freed);
+}
+
+TEST(TwoCopies, AWorkerSeesOneOrTheOtherAndNeitherBeingWritten) {
+  Quiescence quiescence(1);
+  TwoCopies<Object> map;
+  map.both() = {Object::of(0), Object::of(0)};
+  std::atomic<bool> done = false;
+  uint64_t wrong = 0, newest = 0, swaps = 0;
+  two_threads(
+      [&] {
+        for (; !done.load(std::memory_order_relaxed); ++swaps) {
+          map.hidden() = Object::of(swaps + 1);
+          map.swap([&] { quiescence.wait(); });
+          map.hidden() = Object::of(swaps + 1);
+        }
+      },
+      [&] {
+        wrong = work(quiescence, done, [&](uint64_t) {
+          const Object& shown = map.shown();
+          const bool rises = shown.sequence >= newest;
+          newest = shown.sequence;
+          return rises && shown.whole();
+        });
+      });
+  EXPECT_EQ(0u, wrong);
+  EXPECT_GT(newest, 0u) << "no change was seen: nothing was shown";
+  EXPECT_LE(newest, swaps);
+}
+
+/// All four words of a rule follow from `sequence`; its head stays that of one route.
+RuleMessage rule_of(uint64_t sequence) {
+  const auto low = static_cast<uint32_t>(sequence);
+  RuleMessage put;
+  put.rule = {.route_id = RouteId{5},
+              .in_link = LinkIndex{1},
+              .action = RuleAction::forward,
+              .queue_class = 1,
+              .next_link = LinkIndex{static_cast<uint16_t>(low)},
+              .alternate_link = LinkIndex{static_cast<uint16_t>(low * 3)},
+              .next_route = RouteId{low * 5},
+              .alternate_route = RouteId{low},
+              .twin = RouteId{low * 7},
+              .session = SessionIndex{low},
+              .stream = static_cast<uint16_t>(low),
+              .streams = static_cast<uint16_t>(low * 9)};
+  return put;
+}
+
+bool whole(const Rule& rule) {
+  const dataplane::RuleNext next = dataplane::next_of(rule);
+  const dataplane::RuleBack back = dataplane::back_of(rule);
+  const dataplane::End end = dataplane::end_of(rule);
+  const uint32_t low = to_underlying(next.route) * 0xcccccccd;  // its inverse modulo 2^32: times 5 is 1
+  return to_underlying(next.link) == static_cast<uint16_t>(low) &&
+         to_underlying(next.alternate_link) == static_cast<uint16_t>(low * 3) &&
+         to_underlying(back.twin) == to_underlying(back.alternate_route) * 7 &&
+         end.stream == static_cast<uint16_t>(to_underlying(end.session)) &&
+         end.streams == static_cast<uint16_t>(to_underlying(end.session) * 9);
+}
+
+TEST(RouteTable, ARuleThatIsPutAnewOrDeletedIsSeenWholeByWords) {
+  RouteTable table(16);
+  std::atomic<bool> done = false;
+  uint64_t wrong = 0, seen = 0, missed = 0;
+  two_threads(
+      [&] {
+        for (uint64_t i = 0; !done.load(std::memory_order_relaxed); ++i) {
+          if (i % 8 == 7) {
+            table.erase(RouteId{5});
+          } else {
+            table.put(rule_of(i));
+          }
+        }
+      },
+      [&] {
+        for (uint64_t i = 0; i < operations(); ++i) {
+          Drop why{};
+          const dataplane::FoundRule found = table.find(RouteId{5}, LinkIndex{1}, why);
+          if (found.rule == nullptr) {
+            wrong += why != Drop::unknown_route;
+            ++missed;
+            continue;
+          }
+          wrong += !whole(*found.rule);
+          ++seen;
+        }
+        done.store(true, std::memory_order_relaxed);
+      });
+  EXPECT_EQ(0u, wrong);
+  EXPECT_GT(seen, 0u);
+  EXPECT_GT(missed, 0u);
+}
+
+}  // namespace
+}  // namespace sky::test

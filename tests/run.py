@@ -255,6 +255,11 @@ def step_threads():
         check(f"planted: {case} is found out", "" if found else f"exit code {code}\n{output}")
 
 
+def step_spin():
+    """every state of a model of attach, batch, commit and death of either process"""
+    say(run_program("spin", ["/usr/bin/python3", "tests/spin/check.py"], "tap", 300))
+
+
 def step_netns():
     """labs in network namespaces"""
     for script in sorted((ROOT / "tests" / "netns").glob("*.py")):

@@ -58,10 +58,14 @@ void open_chacha(IMB_MGR* manager, const AeadOp& op, uint8_t* tag) {
 
 }  // namespace
 
-Result<std::unique_ptr<MbEngine>> MbEngine::create() {
+Result<std::unique_ptr<MbEngine>> MbEngine::create(void (*init)(IMB_MGR*)) {
   Manager manager(alloc_mb_mgr(0));
   if (!manager) return fail("IPsec-MB: no memory for a manager, wanted {} bytes", sizeof(IMB_MGR));
-  init_mb_mgr_auto(manager.get(), nullptr);
+  if (init == nullptr) {
+    init_mb_mgr_auto(manager.get(), nullptr);
+  } else {
+    init(manager.get());
+  }
   if (const int error = imb_get_errno(manager.get()); error != 0) {
     return fail("IPsec-MB: found \"{}\" at its start", imb_get_strerror(error));
   }

@@ -15,8 +15,8 @@ namespace sky::dataplane {
 
 class MbEngine final : public AeadEngine {
  public:
-  /// Cold path.
-  static Result<std::unique_ptr<MbEngine>> create();
+  /// Cold path. `init` is one of IPsec-MB's init_mb_mgr_*, for tests of each code path; by default the CPU's best.
+  static Result<std::unique_ptr<MbEngine>> create(void (*init)(IMB_MGR*) = nullptr);
 
   /// What this CPU does at speed: AES-256-GCM asks for AES and carry-less multiply instructions, which IPsec-MB would
   /// emulate else.

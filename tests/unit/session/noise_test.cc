@@ -9,7 +9,9 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
+#include "controlplane/session/identity.h"
 #include "tests/unit/session/hex.h"
 
 namespace sky::controlplane {
@@ -164,6 +166,7 @@ TEST(Noise, EveryPublishedVectorHolds) {
   EXPECT_GE(seen, 1u);
 }
 
+// RFC 7748, section 5.2.
 TEST(Noise, AgreementIsX25519) {
   const noise::SecretDh scalar(array_from_hex<32>("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"));
   const auto point = array_from_hex<32>("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c");
@@ -171,6 +174,42 @@ TEST(Noise, AgreementIsX25519) {
   ASSERT_TRUE(shared.has_value());
   EXPECT_TRUE(*shared ==
               noise::SecretDh(array_from_hex<32>("c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552")));
+}
+
+TEST(Noise, AgreementIsX25519OnTheOtherVectorsToo) {
+  const auto secret = [](std::string_view text) { return noise::SecretDh(array_from_hex<32>(text)); };
+  const auto other =
+      noise::agree(secret("4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d"),
+                   array_from_hex<32>("e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493"));
+  ASSERT_TRUE(other.has_value());
+  EXPECT_TRUE(*other == secret("95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957"));
+
+  noise::SecretDh scalar = secret("0900000000000000000000000000000000000000000000000000000000000000");
+  auto point = array_from_hex<32>("0900000000000000000000000000000000000000000000000000000000000000");
+  for (int turn = 1; turn <= 1'000; ++turn) {
+    auto next = noise::agree(scalar, point);
+    ASSERT_TRUE(next.has_value());
+    std::ranges::copy(scalar.bytes(), point.begin());
+    scalar = std::move(*next);
+    if (turn == 1) {
+      EXPECT_TRUE(scalar == secret("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079"));
+    }
+  }
+  EXPECT_TRUE(scalar == secret("684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51"));
+}
+
+TEST(Identity, KeyOfASeedIsThatOfEveryPublishedVector) {
+  const char* given = std::getenv("SKYEDGE_SHARED_DATA");
+  const auto path = std::filesystem::path(given ? given : "../shared/data") / "vectors/rfc-nist/ed25519-sign.input.xz";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "skipped: shared/data absent";
+  std::istringstream text(read_xz(path));
+  size_t seen = 0;
+  // "seed and public key: public key: message: signature and message", hexadecimal
+  for (std::string line; std::getline(text, line); ++seen) {
+    const auto seed = array_from_hex<32>(line.substr(0, 64));
+    EXPECT_EQ(array_from_hex<32>(line.substr(64, 64)), Identity::from_seed(seed).key);
+  }
+  EXPECT_EQ(1'024u, seen);
 }
 
 TEST(Noise, KeysOfSmallOrderAreRefused) {

@@ -11,7 +11,8 @@ local TYPES = { [0] = "Data", "Close", "KeepAlive", "Handshake", "Ping", "Pong",
 local MESSAGES = { "initiation", "response", "cookie", "confirmation" }
 local SIGNALS = { "setup", "setup_reply", "setup_refused", "close", "trace", "trace_reply" }
 local REASONS = { "malformed", "not here", "full", "quota", "too fast", "link down", "conflict", "unknown peer",
-  "need session", "session busy", "bad session", "idle", "replaced", "expired", "shutdown", "not proven" }
+  "need session", "session busy", "bad session", "idle", "replaced", "expired", "shutdown", "not proven",
+  "damaged" }
 local TOWARDS = { [0] = "egress", "ingress" }
 
 local f = {}
@@ -36,7 +37,8 @@ field("uint32", "route", "Route ID", base.HEX)
 field("uint16", "size", "Size")
 field("bytes", "payload", "Payload")
 field("bytes", "padding", "Padding")
-field("uint8", "liveness.hears", "I hear you")
+field("uint8", "liveness.asks", "I want these keys of yours replaced", base.HEX, nil, 0xf0)
+field("bool", "liveness.hears", "I hear you", 8, nil, 0x01)
 field("uint8", "liveness.multiplier", "Multiplier")
 field("uint32", "liveness.interval_us", "Interval (us)")
 field("uint64", "liveness.sent_ns", "My clock (ns)")
@@ -209,6 +211,7 @@ end
 
 local function liveness(data, tree)
   if data:len() ~= 24 then return tree:add_proto_expert_info(malformed) end
+  tree:add(f["liveness.asks"], data(0, 1))
   add_all(tree, data, 0, { { "liveness.hears", 1 }, { "liveness.multiplier", 1 }, { nil, 2 },
     { "liveness.interval_us", 4 }, { "liveness.sent_ns", 8 }, { "liveness.echoed_ns", 8 } })
 end

@@ -222,8 +222,8 @@ class Sender:
     # messages
 
     def liveness(self, hears=None):
-        hears = self.dice.randrange(3) if hears is None else hears
-        payload = struct.pack(">BBHIQQ", hears, self.dice.randrange(256), 0, self.dice.randint(1000, 1_000_000),
+        flags = self.dice.randrange(256) if hears is None else hears | self.dice.randrange(16) << 4
+        payload = struct.pack(">BBHIQQ", flags, self.dice.randrange(256), 0, self.dice.randint(1000, 1_000_000),
                               self.dice.getrandbits(63), 0)
         return payload if self.chance(0.95) else payload[:-1]
 

@@ -147,9 +147,10 @@ def directed():
     capture.sealed(2, 0, b"")
     capture.sealed(0, 0xDEADBEEF, dice.randbytes(1400), epoch=1)
     capture.sealed(200, 0xDEADBEEF, dice.randbytes(7))
-    ping = struct.pack(">BBHIQQ", 1, 3, 0, 50_000, 1 << 60, 12345)
-    capture.sealed(8, 0, ping, **{"liveness.hears": 1, "liveness.multiplier": 3, "liveness.interval_us": 50_000,
-                                  "liveness.sent_ns": 1 << 60, "liveness.echoed_ns": 12345})
+    ping = struct.pack(">BBHIQQ", 0x61, 3, 0, 50_000, 1 << 60, 12345)
+    capture.sealed(8, 0, ping, **{"liveness.hears": 1, "liveness.asks": "0x06", "liveness.multiplier": 3,
+                                  "liveness.interval_us": 50_000, "liveness.sent_ns": 1 << 60,
+                                  "liveness.echoed_ns": 12345})
     capture.sealed(8, 0, ping[:-1], malformed="")
     capture.sealed(8, 99, ping)  # on a circuit it is opaque
     for kind in (4, 5):

@@ -59,8 +59,9 @@ class Datagram(Packet):
 
 class Liveness(Packet):
     name = "Skyedge liveness"
-    fields_desc = [ByteField("hears", 1), ByteField("multiplier", 3), ShortField("reserved", 0),
-                   IntField("interval_us", 50_000), LongField("sent_ns", 0), LongField("echoed_ns", 0)]
+    fields_desc = [BitField("asks", 0, 4), BitField("zero", 0, 3), BitField("hears", 1, 1), ByteField("multiplier", 3),
+                   ShortField("reserved", 0), IntField("interval_us", 50_000), LongField("sent_ns", 0),
+                   LongField("echoed_ns", 0)]
 
 
 class Probe(Packet):

@@ -19,12 +19,12 @@ LEAST_SEALED = 14  # packet and padding, so that an Ethernet frame has 60 bytes
 LEAST_CLEAR = LEAST_SEALED + TAG
 HEADER_SEALED = 32  # bytes that kind 1 seals
 SUITES = {"aes-256-gcm": AESGCM, "chacha20-poly1305": ChaCha20Poly1305}
-REASONS = 16
+REASONS = 17
 
 LinkHeader = namedtuple("LinkHeader", "version kind hop_limit epoch cls ecn reserved link lane counter")
 Packet = namedtuple("Packet", "type route size payload padding")
 Datagram = namedtuple("Datagram", "epoch stream counter tag sealed")
-Liveness = namedtuple("Liveness", "hears multiplier interval_us sent_ns echoed_ns")
+Liveness = namedtuple("Liveness", "hears asks multiplier interval_us sent_ns echoed_ns")
 Initiation = namedtuple("Initiation", "sender ephemeral static payload mac1 mac2")
 Response = namedtuple("Response", "sender receiver ephemeral payload mac1 mac2")
 Cookie = namedtuple("Cookie", "receiver nonce cookie")
@@ -74,7 +74,8 @@ def read_datagram(payload):
 def read_liveness(payload):
     if len(payload) != 24:
         return None
-    return Liveness(*struct.unpack(">BBxxIQQ", payload))
+    flags, *rest = struct.unpack(">BBxxIQQ", payload)
+    return Liveness(flags & 1, flags >> 4, *rest)
 
 
 def read_inner(data):

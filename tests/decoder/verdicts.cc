@@ -98,8 +98,8 @@ std::string liveness(const Bytes& bytes) {
   LivenessPayload m;
   if (bytes.size() != sizeof(m)) return "bad";
   std::memcpy(&m, bytes.data(), sizeof(m));
-  return fmt::format("liveness {} {} {} {} {}", m.hears_you, m.multiplier, m.interval_us.get(), m.sent_ns.get(),
-                     m.echoed_ns.get());
+  return fmt::format("liveness {} {} {} {} {} {}", m.flags & 1, m.flags >> 4, m.multiplier, m.interval_us.get(),
+                     m.sent_ns.get(), m.echoed_ns.get());
 }
 
 // --- frames
@@ -147,20 +147,12 @@ class Router {
     for (const RuleMessage& put : rules_) {
       const Rule& rule = put.rule;
       rules += fmt::format(
-<<<<<<< HEAD
-          R"({}{{"route":{},"link":{},"action":"{}","class":{},"next_link":{},"next_route":{},"twin":{},"stream":{},"streams":{}}})",
-          rules.empty() ? "" : ",", to_underlying(rule.route_id), to_underlying(rule.in_link),
-          rule.action == RuleAction::forward ? "forward" : "consume", rule.queue_class >> 5,
-          to_underlying(rule.next_link), to_underlying(rule.next_route), to_underlying(rule.twin), rule.stream,
-          rule.streams);
-=======
           R"({}{{"route":{},"link":{},"action":"{}","class":{},"least_kind":{},"next_link":{},"next_route":{},)"
           R"("twin":{},"stream":{},"streams":{}}})",
           rules.empty() ? "" : ",", to_underlying(rule.route_id), to_underlying(rule.in_link),
           rule.action == RuleAction::forward ? "forward" : "consume", rule.treatment >> 5,
           to_underlying(least_kind_of(rule.treatment)), to_underlying(rule.next_link), to_underlying(rule.next_route),
           to_underlying(rule.twin), rule.stream, rule.streams);
->>>>>>> 809cddd (fixup! tests: an independent decoder must agree on a million frames)
     }
     return fmt::format(R"({{"links":[{}],"rules":[{}],"session":{{"id":{},"parity":0,"suite":"{}","secret":"{}"}}}})",
                        links, rules, far_.session_id, name_of(far_.suite), hex(far_.towards_secret));

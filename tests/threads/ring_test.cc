@@ -15,7 +15,7 @@ template <typename Message>
 void send(ShmProducer<Message>& producer, uint64_t sequence) {
   using Record = Numbered<sizeof(Message) / 8 - 1>;
   const auto message = __builtin_bit_cast(Message, Record::of(sequence));
-  while (!producer.push(message)) std::this_thread::yield();
+  wait_until([&] { return producer.push(message); });
 }
 
 /// False when it is not the message that `sequence` says.
@@ -23,22 +23,22 @@ template <typename Message>
 bool receive(ShmConsumer<Message>& consumer, uint64_t sequence) {
   using Record = Numbered<sizeof(Message) / 8 - 1>;
   Message message;
-  while (!consumer.pop(message)) std::this_thread::yield();
+  wait_until([&] { return consumer.pop(message); });
   const auto record = __builtin_bit_cast(Record, message);
   return record.sequence == sequence && record.whole();
 }
 
-/// `count` messages each way, both ways at once.
+/// `count` messages each way, both ways at once, in rings of that capacity.
 template <typename Message>
 void exchange(ShmProducer<Message>& down_in, ShmConsumer<Message>& down_out, ShmProducer<Message>& up_in,
-              ShmConsumer<Message>& up_out, uint64_t count) {
+              ShmConsumer<Message>& up_out, uint64_t capacity, uint64_t count) {
   uint64_t wrong_up = 0, wrong_down = 0;
   // Whoever is ahead by a ring waits, so each side must also take what comes.
   const auto side = [&](auto& out, auto& in, uint64_t& wrong) {
-    constexpr uint64_t kAhead = 48;
-    for (uint64_t i = 0; i < count + kAhead; ++i) {
+    const uint64_t ahead = capacity - 1;
+    for (uint64_t i = 0; i < count + ahead; ++i) {
       if (i < count) send(out, i);
-      if (i >= kAhead) wrong += !receive(in, i - kAhead);
+      if (i >= ahead) wrong += !receive(in, i - ahead);
     }
   };
   two_threads([&] { side(down_in, up_out, wrong_up); }, [&] { side(up_in, down_out, wrong_down); });
@@ -56,13 +56,14 @@ struct Segment {
 };
 
 TEST(ShmRing, TwoWaysBetweenTwoThreads) {
-  using Small = Segment<InstallMessage, 64>;
-  const auto down = std::make_unique<Small>(), up = std::make_unique<Small>();
-  ShmProducer<InstallMessage> down_in(&down->positions, down->slots.data(), 64);
-  ShmConsumer<InstallMessage> down_out(&down->positions, down->slots.data(), 64);
-  ShmProducer<InstallMessage> up_in(&up->positions, up->slots.data(), 64);
-  ShmConsumer<InstallMessage> up_out(&up->positions, up->slots.data(), 64);
-  exchange(down_in, down_out, up_in, up_out, operations() / 2);
+  constexpr uint32_t kSlots = 1024;
+  using Ring = Segment<InstallMessage, kSlots>;
+  const auto down = std::make_unique<Ring>(), up = std::make_unique<Ring>();
+  ShmProducer<InstallMessage> down_in(&down->positions, down->slots.data(), kSlots);
+  ShmConsumer<InstallMessage> down_out(&down->positions, down->slots.data(), kSlots);
+  ShmProducer<InstallMessage> up_in(&up->positions, up->slots.data(), kSlots);
+  ShmConsumer<InstallMessage> up_out(&up->positions, up->slots.data(), kSlots);
+  exchange(down_in, down_out, up_in, up_out, kSlots, operations() / 2);
   for (const InstallMessage& slot : down->slots) {
     const auto bytes = __builtin_bit_cast(std::array<uint8_t, sizeof slot>, slot);
     EXPECT_TRUE(std::ranges::all_of(bytes, [](uint8_t byte) { return byte == 0; }));
@@ -72,7 +73,8 @@ TEST(ShmRing, TwoWaysBetweenTwoThreads) {
 // A packet is as dear as 32 messages.
 TEST(ShmRing, PacketsBetweenMainCoreAndWorker) {
   dataplane::WorkerChannel channel;
-  exchange(channel.down.producer, channel.down.consumer, channel.up.producer, channel.up.consumer, operations() / 64);
+  exchange(channel.down.producer, channel.down.consumer, channel.up.producer, channel.up.consumer, 256,
+           operations() / 64);
 }
 
 TEST(ShmRing, EventsOfAWorkerThatIsFasterThanTheMainCore) {
@@ -86,6 +88,12 @@ TEST(ShmRing, EventsOfAWorkerThatIsFasterThanTheMainCore) {
         for (uint64_t i = 0; i < operations(); ++i) send(channel.events.producer, i);
       });
   EXPECT_EQ(0u, wrong);
+}
+
+TEST(ShmRing, PacketsHandedOnBetweenWorkers) {
+  dataplane::WorkerChannel one(2), other(2);
+  exchange(one.handed[1]->producer, one.handed[1]->consumer, other.handed[0]->producer, other.handed[0]->consumer,
+           dataplane::WorkerChannel::kHanded, operations() / 2);
 }
 
 }  // namespace

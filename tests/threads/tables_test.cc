@@ -25,7 +25,7 @@ uint64_t work(Quiescence& quiescence, std::atomic<bool>& done, Look look) {
     wrong += !look(i);
     if (i % 32 != 31) continue;
     quiescence.quiescent(0);
-    if (i % 4096 != 4095) continue;
+    if (i % 65536 != 65535) continue;
     quiescence.offline(0);
     std::this_thread::yield();
     quiescence.online(0);
@@ -98,7 +98,7 @@ RuleMessage rule_of(uint64_t sequence) {
   put.rule = {.route_id = RouteId{5},
               .in_link = LinkIndex{1},
               .action = RuleAction::forward,
-              .queue_class = 1,
+              .treatment = 1,
               .next_link = LinkIndex{static_cast<uint16_t>(low)},
               .alternate_link = LinkIndex{static_cast<uint16_t>(low * 3)},
               .next_route = RouteId{low * 5},
@@ -106,7 +106,8 @@ RuleMessage rule_of(uint64_t sequence) {
               .twin = RouteId{low * 7},
               .session = SessionIndex{low},
               .stream = static_cast<uint16_t>(low),
-              .streams = static_cast<uint16_t>(low * 9)};
+              .streams = static_cast<uint8_t>(low * 9),
+              .worker = static_cast<uint8_t>(low * 11)};
   return put;
 }
 
@@ -119,7 +120,8 @@ bool whole(const Rule& rule) {
          to_underlying(next.alternate_link) == static_cast<uint16_t>(low * 3) &&
          to_underlying(back.twin) == to_underlying(back.alternate_route) * 7 &&
          end.stream == static_cast<uint16_t>(to_underlying(end.session)) &&
-         end.streams == static_cast<uint16_t>(to_underlying(end.session) * 9);
+         end.streams == static_cast<uint8_t>(to_underlying(end.session) * 9) &&
+         end.worker == static_cast<uint8_t>(to_underlying(end.session) * 11);
 }
 
 TEST(RouteTable, ARuleThatIsPutAnewOrDeletedIsSeenWholeByWords) {

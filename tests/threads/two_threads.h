@@ -37,6 +37,15 @@ struct Numbered {
   static uint64_t word(uint64_t sequence, size_t i) { return (sequence + 1) * 0x9e3779b97f4a7c15 + i; }
 };
 
+/// Waits for the other thread. Where it has a core of its own that is soon; where not, each yield may cost all of
+/// somebody's time slice.
+template <typename Condition>
+void wait_until(Condition condition) {
+  for (unsigned tries = 1; !condition(); ++tries) {
+    if (tries % 1024 == 0) std::this_thread::yield();
+  }
+}
+
 /// Runs both at once and returns when both have.
 template <typename One, typename Other>
 void two_threads(One one, Other other) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "dataplane/batch.h"
 
@@ -28,6 +29,9 @@ GroupIndex to_group(uint64_t next_hop) {
   if (next_hop == kLocal) return kLocalGroup;
   return GroupIndex{static_cast<uint32_t>(next_hop - kFirstGroup)};
 }
+
+// So much of a copy's second-level tables may be lost to deletes while puts are refused for want of them.
+constexpr uint32_t kLostShare = 16;
 
 // Two-byte entries hold 15 bits of next hop or of second-level table, and take half the memory: IPv4 of the default
 // size fits, IPv6 of a small router.
@@ -57,28 +61,54 @@ uint32_t read_be32(const Ipv6Address& bytes) {
 }  // namespace
 
 Result<std::unique_ptr<DestinationMap>> DestinationMap::create(const std::string& name, const DestinationSizes& sizes) {
-  std::unique_ptr<DestinationMap> map(new DestinationMap);
-  for (size_t i = 0; i < map->copies_.both().size(); ++i) {
-    rte_fib_conf conf4{};
-    conf4.type = RTE_FIB_DIR24_8;
-    conf4.default_nh = kNothing;
-    conf4.max_routes = static_cast<int>(sizes.prefixes);
-    conf4.dir24_8 = {small4(sizes) ? RTE_FIB_DIR24_8_2B : RTE_FIB_DIR24_8_4B, second_level4(sizes)};
-    rte_fib6_conf conf6{};
-    conf6.type = RTE_FIB6_TRIE;
-    conf6.default_nh = kNothing;
-    conf6.max_routes = static_cast<int>(sizes.prefixes);
-    conf6.trie = {small6(sizes) ? RTE_FIB6_TRIE_2B : RTE_FIB6_TRIE_4B, second_level6(sizes)};
-    Copy& copy = map->copies_.both()[i];
-    // Both kinds make pools by their names, so these differ.
-    copy.v4 = rte_fib_create(fmt::format("{}.{}.4", name, i).c_str(), SOCKET_ID_ANY, &conf4);
-    copy.v6 = rte_fib6_create(fmt::format("{}.{}.6", name, i).c_str(), SOCKET_ID_ANY, &conf6);
-    if (copy.v4 == nullptr || copy.v6 == nullptr) {
+  std::unique_ptr<DestinationMap> map(new DestinationMap(name, sizes));
+  for (Copy& copy : map->copies_.both()) {
+    if (!map->make4(copy) || !map->make6(copy)) {
       return fail("destination map for {} prefixes: {}; give the dataplane more memory or fewer prefixes",
                   sizes.prefixes, rte_strerror(rte_errno));
     }
   }
   return map;
+}
+
+/// Both kinds make pools by their names, so all four differ.
+std::string DestinationMap::name_of(const Copy& copy, int family) {
+  return fmt::format("{}.{}.{}", name_, &copy == copies_.both().data() ? 0 : 1, family);
+}
+
+bool DestinationMap::make4(Copy& copy) {
+  rte_fib_conf conf{};
+  conf.type = RTE_FIB_DIR24_8;
+  conf.default_nh = kNothing;
+  conf.max_routes = static_cast<int>(sizes_.prefixes);
+  conf.dir24_8 = {small4(sizes_) ? RTE_FIB_DIR24_8_2B : RTE_FIB_DIR24_8_4B, second_level4(sizes_)};
+  copy.v4 = rte_fib_create(name_of(copy, 4).c_str(), SOCKET_ID_ANY, &conf);
+  return copy.v4 != nullptr;
+}
+
+bool DestinationMap::make6(Copy& copy) {
+  rte_fib6_conf conf{};
+  conf.type = RTE_FIB6_TRIE;
+  conf.default_nh = kNothing;
+  conf.max_routes = static_cast<int>(sizes_.prefixes);
+  conf.trie = {small6(sizes_) ? RTE_FIB6_TRIE_2B : RTE_FIB6_TRIE_4B, second_level6(sizes_)};
+  copy.v6 = rte_fib6_create(name_of(copy, 6).c_str(), SOCKET_ID_ANY, &conf);
+  copy.lost6 = 0;
+  return copy.v6 != nullptr;
+}
+
+/// From what stands, and what is staged on top of it. Without memory the copy is left without a table, and is made
+/// before anything else is staged.
+bool DestinationMap::renew6(Copy& copy) {
+  rte_fib6_free(std::exchange(copy.v6, nullptr));
+  if (!make6(copy)) return false;
+  for (const auto& entry : entries_) {
+    if (entry && entry->key.family == Family::ipv6) write(copy, *entry);
+  }
+  for (const Entry& change : staged_) {
+    if (change.key.family == Family::ipv6) write(copy, change);
+  }
+  return true;
 }
 
 DestinationMap::~DestinationMap() {
@@ -109,32 +139,43 @@ bool DestinationMap::write(Copy& copy, const Entry& change) {
                   : rte_fib_add(copy.v4, prefix, key.length, to_next_hop(change.group))) == 0;
   }
   const uint8_t* prefix = key.prefix.data();
-  return (erase ? rte_fib6_delete(copy.v6, prefix, key.length)
-                : rte_fib6_add(copy.v6, prefix, key.length, to_next_hop(change.group))) == 0;
+  if (!erase) return rte_fib6_add(copy.v6, prefix, key.length, to_next_hop(change.group)) == 0;
+  if (rte_fib6_delete(copy.v6, prefix, key.length) != 0) return false;
+  if (key.length > 24) copy.lost6 += (key.length - 24 + 7) / 8;
+  return true;
 }
 
 bool DestinationMap::stage(const Entry& change) {
-  if (!write(copies_.hidden(), change)) return false;
+  Copy& copy = copies_.hidden();
+  if (copy.v6 == nullptr && !renew6(copy)) return false;
+  const bool renewable = change.key.family == Family::ipv6 && copy.lost6 >= second_level6(sizes_) / kLostShare;
+  if (!write(copy, change) && !(renewable && renew6(copy) && write(copy, change))) return false;
   staged_.push_back(change);
   return true;
 }
 
 void DestinationMap::unstage() {
-  for (auto change = staged_.rbegin(); change != staged_.rend(); ++change) {
+  Copy& copy = copies_.hidden();
+  const std::vector<Entry> changes = std::exchange(staged_, {});
+  bool undone = copy.v6 != nullptr;
+  for (auto change = changes.rbegin(); change != changes.rend(); ++change) {
+    if (copy.v6 == nullptr && change->key.family == Family::ipv6) continue;
     const Entry* stood = find(change->key);
-    write(copies_.hidden(), stood != nullptr ? *stood : Entry{change->key, kNoGroup, 0});
+    undone &= write(copy, stood != nullptr ? *stood : Entry{change->key, kNoGroup, 0});
   }
-  staged_.clear();
+  if (!undone) renew6(copy);
 }
 
 void DestinationMap::publish(const std::function<void()>& wait_for_workers) {
   if (staged_.empty()) return;
   copies_.swap(wait_for_workers);
-  for (const Entry& change : staged_) {
-    write(copies_.hidden(), change);  // the same changes to the same content: there is room
+  Copy& copy = copies_.hidden();
+  bool same = true;
+  for (const Entry& change : std::exchange(staged_, {})) {
+    same &= write(copy, change);  // to the same content, but it may be this copy's turn to be made anew
     keep(change);
   }
-  staged_.clear();
+  if (!same) renew6(copy);
 }
 
 const DestinationMap::Entry* DestinationMap::find(const DestinationKey& key) const {

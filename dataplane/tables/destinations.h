@@ -1,7 +1,12 @@
 // The destination map: longest prefix match for IPv6 (rte_fib6) and IPv4 (rte_fib) to a group. There are two copies of
 // each: a change goes to the one that no worker reads, the copies change places by one pointer, and after a grace
-// period the change goes to the other. Nothing is ever rebuilt. Cost of a look-up: one to three cache lines per packet
-// (IPv4 at most two), done for a whole burst. Source: DPDK Programmer's Guide, "FIB Library".
+// period the change goes to the other. Cost of a look-up: one to three cache lines per packet (IPv4 at most two), done
+// for a whole burst. Source: DPDK Programmer's Guide, "FIB Library".
+//
+// Nothing is rebuilt for a change, with one exception. DPDK 22.11's rte_fib6 counts second-level tables for each prefix
+// longer than 24 bits and forgets to count them back at its delete, until it refuses all puts. A copy that loses more
+// than a sixteenth of them so is made anew from what stands, while no packet sees it: 10 us a prefix and the clearing
+// of its first level.
 #pragma once
 
 #include <compare>
@@ -71,11 +76,18 @@ class DestinationMap {
   struct Copy {
     rte_fib* v4 = nullptr;
     rte_fib6* v6 = nullptr;
+    uint32_t lost6 = 0;  ///< second-level tables that deletes did not give back
   };
-  DestinationMap() = default;
+  DestinationMap(const std::string& name, const DestinationSizes& sizes) : name_(name), sizes_(sizes) {}
+  std::string name_of(const Copy& copy, int family);
+  bool make4(Copy& copy);
+  bool make6(Copy& copy);
+  bool renew6(Copy& copy);
   static bool write(Copy& copy, const Entry& change);
   void keep(const Entry& change);
 
+  std::string name_;
+  DestinationSizes sizes_;
   TwoCopies<Copy> copies_;
   std::vector<Entry> staged_;
   // What stands, in slots that keep their place: a dump goes by slot.

@@ -1,4 +1,4 @@
-// Two copies of a table that changes without ever being rebuilt: workers read one, the main core writes the other, the
+// Two copies of a table that changes in place: workers read one, the main core writes the other, the
 // copies change places by one pointer, and once every worker was quiescent the other is free to be written. Cost for a
 // worker: one load.
 #pragma once

@@ -4,9 +4,7 @@ namespace sky::test {
 
 namespace {
 
-constexpr uint16_t kLinks = 10;
-constexpr uint32_t kSessions = 4, kGroups = 6, kRuleSlots = 256;
-constexpr unsigned kBeginRules = 40, kBeginDestinations = 8;
+constexpr uint32_t kRuleSlots = 256;
 constexpr std::string_view kAddresses6[] = {"fd00:1::1", "fd00:1:8000::7", "fd00:2::1", "fd00:2:3::4", "fc00::5", "::"};
 constexpr std::string_view kAddresses4[] = {"10.1.0.1", "10.1.128.7", "10.2.0.1", "10.2.3.4", "192.0.2.1", "0.0.0.0"};
 
@@ -20,7 +18,7 @@ Ipv6Address masked(Ipv6Address address, unsigned length) {
 
 Bytes World::some_bytes(size_t count) {
   Bytes out(count);
-  for (uint8_t& byte : out) byte = static_cast<uint8_t>(random_());
+  for (uint8_t& byte : out) byte = static_cast<uint8_t>(below(256));
   return out;
 }
 
@@ -70,26 +68,26 @@ std::vector<InstallMessage> World::renewed(KeyOwner owner, uint32_t index) {
 }
 
 InstallMessage World::new_rule() {
-  const auto route = static_cast<uint32_t>((random_() & 0xfffff000) | below(kRuleSlots));
+  const auto route = static_cast<uint32_t>((word() & 0xfffff000) | below(kRuleSlots));
   const uint8_t treatment = make_treatment(static_cast<uint8_t>(below(3) << 5 | below(3)), any_kind());
-  const auto link = static_cast<uint16_t>(below(kLinks));
+  const auto link = static_cast<uint16_t>(below(size_.links));
   if (chance(40)) {
-    return message(consume_put(route, link, static_cast<uint32_t>(below(kSessions)), static_cast<uint16_t>(below(6)),
+    return message(consume_put(route, link, static_cast<uint32_t>(below(size_.sessions)), static_cast<uint16_t>(below(6)),
                                static_cast<uint8_t>(1 + below(3)), static_cast<uint32_t>(1 + below(1000)), treatment));
   }
-  RuleMessage rule = forward_put(route, link, static_cast<uint16_t>(below(kLinks)),
-                                 1 + static_cast<uint32_t>(random_() >> 33), treatment);
+  RuleMessage rule = forward_put(route, link, static_cast<uint16_t>(below(size_.links)),
+                                 1 + static_cast<uint32_t>(word() >> 33), treatment);
   if (chance(50)) {
-    rule.rule.alternate_link = LinkIndex{static_cast<uint16_t>(below(kLinks))};
-    rule.rule.alternate_route = RouteId{1 + static_cast<uint32_t>(random_() >> 33)};
+    rule.rule.alternate_link = LinkIndex{static_cast<uint16_t>(below(size_.links))};
+    rule.rule.alternate_route = RouteId{1 + static_cast<uint32_t>(word() >> 33)};
   }
   return message(rule);
 }
 
 InstallMessage World::new_member(uint32_t group) {
-  MemberMessage member = member_put(group, 0, static_cast<uint16_t>(below(kLinks)),
-                                    1 + static_cast<uint32_t>(random_() >> 33), rules_.empty() ? 1 : any(rules_).first,
-                                    static_cast<uint32_t>(below(kSessions)), static_cast<uint16_t>(below(4)));
+  MemberMessage member = member_put(group, 0, static_cast<uint16_t>(below(size_.links)),
+                                    1 + static_cast<uint32_t>(word() >> 33), rules_.empty() ? 1 : any(rules_).first,
+                                    static_cast<uint32_t>(below(size_.sessions)), static_cast<uint16_t>(below(4)));
   member.hop_limit = static_cast<uint8_t>(40 + below(25));
   member.mtu = static_cast<uint16_t>(576 + below(900));
   member.treatment = make_treatment(static_cast<uint8_t>(below(8) << 5 | below(3)), any_kind());
@@ -103,19 +101,19 @@ InstallMessage World::new_destination() {
   const auto length = static_cast<unsigned>(chance(90) ? most - below(most / 2) : below(most + 1));
   DestinationMessage put =
       destination_put(six ? kAddresses6[below(6)] : kAddresses4[below(6)], length,
-                      chance(30) ? kLocalGroup : GroupIndex{static_cast<uint32_t>(below(kGroups))});
+                      chance(30) ? kLocalGroup : GroupIndex{static_cast<uint32_t>(below(size_.groups))});
   put.prefix = masked(put.prefix, length);
   return message(put);
 }
 
 std::vector<std::vector<InstallMessage>> World::beginning() {
   std::vector<std::vector<InstallMessage>> out;
-  for (uint16_t link = 0; link < kLinks; ++link) out.push_back(new_link(link));
-  for (uint32_t session = 0; session < kSessions; ++session) out.push_back(new_session(session));
-  for (uint32_t group = 0; group < kGroups; ++group)
+  for (uint16_t link = 0; link < size_.links; ++link) out.push_back(new_link(link));
+  for (uint32_t session = 0; session < size_.sessions; ++session) out.push_back(new_session(session));
+  for (uint32_t group = 0; group < size_.groups; ++group)
     out.push_back({message(group_put(group, static_cast<uint32_t>(64500 + below(3))))});
-  for (unsigned i = 0; i < kBeginRules; ++i) out.push_back({new_rule()});
-  for (unsigned i = 0; i < kBeginDestinations; ++i) out.push_back({new_destination()});
+  for (unsigned i = 0; i < size_.rules; ++i) out.push_back({new_rule()});
+  for (unsigned i = 0; i < size_.destinations; ++i) out.push_back({new_destination()});
   for (const char* whole : {"fd00:1::", "10.1.0.0"})
     out.push_back({message(destination_put(whole, whole[0] == 'f' ? 32 : 16, kLocalGroup))});
   for (const char* whole : {"fd00:2::", "10.2.0.0"})
@@ -130,11 +128,11 @@ std::vector<InstallMessage> World::change() {
     case 1:
       return {new_destination()};
     case 2:
-      return {new_member(static_cast<uint32_t>(below(kGroups)))};
+      return {new_member(static_cast<uint32_t>(below(size_.groups)))};
     case 3:
-      return renewed(KeyOwner::link, static_cast<uint32_t>(below(kLinks)));
+      return renewed(KeyOwner::link, static_cast<uint32_t>(below(size_.links)));
     case 4:
-      return renewed(KeyOwner::session, static_cast<uint32_t>(below(kSessions)));
+      return renewed(KeyOwner::session, static_cast<uint32_t>(below(size_.sessions)));
     case 5: {
       const auto& [index, ends] = any(links_);
       LinkPeer peer(index, 0, 0);
@@ -145,9 +143,9 @@ std::vector<InstallMessage> World::change() {
       return {message(put)};
     }
     case 6:
-      return {message(group_put(static_cast<uint32_t>(below(kGroups)), static_cast<uint32_t>(64500 + below(3))))};
+      return {message(group_put(static_cast<uint32_t>(below(size_.groups)), static_cast<uint32_t>(64500 + below(3))))};
     case 7:
-      return links_.contains(static_cast<uint16_t>(kLinks - 1)) ? deletion() : new_link(kLinks - 1);
+      return links_.contains(static_cast<uint16_t>(size_.links - 1)) ? deletion() : new_link(size_.links - 1);
     default:
       return deletion();
   }
@@ -156,13 +154,13 @@ std::vector<InstallMessage> World::change() {
 std::vector<InstallMessage> World::deletion() {
   switch (below(6)) {
     case 0:
-      return {message(delete_of(Verb::delete_link, static_cast<uint32_t>(below(kLinks))))};
+      return {message(delete_of(Verb::delete_link, static_cast<uint32_t>(below(size_.links))))};
     case 1:
-      return {message(delete_of(Verb::delete_member, static_cast<uint32_t>(below(kGroups))))};
+      return {message(delete_of(Verb::delete_member, static_cast<uint32_t>(below(size_.groups))))};
     case 2:
-      return {message(delete_of(Verb::delete_group, static_cast<uint32_t>(below(kGroups))))};
+      return {message(delete_of(Verb::delete_group, static_cast<uint32_t>(below(size_.groups))))};
     case 3:
-      return {message(delete_of(Verb::delete_session, static_cast<uint32_t>(below(kSessions))))};
+      return {message(delete_of(Verb::delete_session, static_cast<uint32_t>(below(size_.sessions))))};
     case 4:
       if (destinations_.empty()) break;
       return {message(delete_destination(any(destinations_).second))};

@@ -1,5 +1,6 @@
 // A random network around one node: links, sessions, rules, groups and destinations, the installs that change them, and
-// what arrives: good frames of every kind and bad ones of every sort. All of it follows from the seed.
+// what arrives: good frames of every kind and bad ones of every sort. All of it follows from the choices it is given, a
+// seed's or a fuzzer's.
 #pragma once
 
 #include <functional>
@@ -12,12 +13,40 @@
 
 namespace sky::test {
 
+/// Where a world's choices come from.
+class Choices {
+ public:
+  virtual ~Choices() = default;
+  virtual uint64_t below(uint64_t end) = 0;
+  virtual uint64_t word() = 0;
+};
+
+class Seeded final : public Choices {
+ public:
+  explicit Seeded(uint64_t seed) : random_(seed) {}
+  uint64_t below(uint64_t end) override { return random_() % end; }
+  uint64_t word() override { return random_(); }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+struct WorldSize {
+  uint16_t links = 10;
+  uint32_t sessions = 4, groups = 6;
+  unsigned rules = 40, destinations = 8;  ///< at its beginning
+  unsigned burst = 64;                    ///< frames at a time
+};
+
 class World {
  public:
   static constexpr unsigned kPorts = 3;
   static constexpr uint16_t kMtu = 1500;
 
-  explicit World(uint64_t seed) : random_(seed) {}
+  /// `choices` outlive the world. Key IDs count from `first_key` on.
+  explicit World(Choices& choices, const WorldSize& size = {}, uint64_t first_key = 1)
+      : choices_(&choices), size_(size), next_key_(first_key) {}
+  void draw_from(Choices& choices) { choices_ = &choices; }
 
   /// The batches with which it begins.
   std::vector<std::vector<InstallMessage>> beginning();
@@ -35,7 +64,9 @@ class World {
   std::vector<Arrival> pings(uint16_t link);
   Bytes plain() { return inner(chance(95)); }
 
-  uint64_t below(uint64_t end) { return random_() % end; }
+  const WorldSize& size() const { return size_; }
+  uint64_t next_key() const { return next_key_; }
+  uint64_t below(uint64_t end) { return choices_->below(end); }
   bool chance(unsigned percent) { return below(100) < percent; }
 
  private:
@@ -69,8 +100,11 @@ class World {
   Bytes some_bytes(size_t count);
   FrameKind any_kind();
 
-  std::mt19937_64 random_;
-  uint64_t next_key_ = 1;
+  uint64_t word() { return choices_->word(); }
+
+  Choices* choices_;
+  WorldSize size_;
+  uint64_t next_key_;
   std::map<uint16_t, LinkEnds> links_;
   std::map<uint32_t, SessionEnds> sessions_;
   std::map<uint32_t, Rule> rules_;

@@ -42,7 +42,7 @@ Bytes World::datagram(const Rule& rule) {
 Bytes World::probe() {
   Bytes payload;
   put(payload, chance(90) ? below(1'000) : UINT64_MAX, 8);
-  put(payload, chance(80) ? below(8) << 3 : random_() >> below(64), 8);
+  put(payload, chance(80) ? below(8) << 3 : word() >> below(64), 8);
   if (chance(5)) payload.resize(below(30));
   return payload;
 }
@@ -59,7 +59,7 @@ Bytes World::between_two() {
   if (chance(40)) {
     Bytes payload{static_cast<uint8_t>(chance(99) ? 1 : below(3)), 3, 0, 0};
     put(payload, 1'000'000, 4);
-    put(payload, random_() >> 1, 8);
+    put(payload, word() >> 1, 8);
     put(payload, 0, 8);
     if (chance(5)) payload.resize(below(30));
     return packet(kTransportPing, 0, payload);
@@ -69,7 +69,7 @@ Bytes World::between_two() {
 }
 
 void World::spoil(Header& header) {
-  const auto byte = static_cast<uint8_t>(random_());
+  const auto byte = static_cast<uint8_t>(below(256));
   switch (below(8)) {
     case 0:
       header.version_kind = byte;
@@ -84,13 +84,13 @@ void World::spoil(Header& header) {
       header.class_ecn = byte;
       break;
     case 4:
-      header.link_index = static_cast<uint32_t>(chance(80) ? below(12) : random_());
+      header.link_index = static_cast<uint32_t>(chance(80) ? below(12) : word());
       break;
     case 5:
       header.lane_counter |= below(4) << 56;
       break;
     case 6:
-      header.lane_counter += chance(1) ? random_() >> 10 : below(3'000);
+      header.lane_counter += chance(1) ? word() >> 10 : below(3'000);
       break;
     default:
       header.lane_counter -= std::min(header.lane_counter, below(10'000));

@@ -104,22 +104,6 @@ class Random {
   std::mt19937 random_;
 };
 
-bool same(const State& left, const State& right) {
-  const auto bytes = [](const auto& map) {
-    std::vector<std::pair<uint64_t, InstallMessage>> all;
-    for (const auto& [key, rule] : map)
-      all.push_back({key, InstallMessage::of(RuleMessage{.rule = rule, .circuit = {}})});
-    return all;
-  };
-  const auto alike = [](const auto& a, const auto& b) {
-    return a.first == b.first && std::memcmp(&a.second, &b.second, sizeof(a.second)) == 0;
-  };
-  return left.links == right.links && left.sessions == right.sessions && left.groups == right.groups &&
-         left.destinations == right.destinations && left.chains == right.chains &&
-         std::ranges::equal(bytes(left.rules), bytes(right.rules), alike) &&
-         std::ranges::equal(left.members, right.members, alike);
-}
-
 TEST(Check, AgreesWithTheNaiveModelOnRandomBatches) {
   std::map<InstallError, unsigned> reasons;
   for (uint32_t seed = 0; seed < 60; ++seed) {

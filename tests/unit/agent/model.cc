@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+
 namespace sky::dataplane::test {
 namespace {
 
@@ -189,6 +191,22 @@ InstallError third_rule(Messages messages, uint32_t i, const Model& model, const
 }
 
 }  // namespace
+
+bool same(const State& left, const State& right) {
+  const auto bytes = [](const auto& map) {
+    std::vector<std::pair<uint64_t, InstallMessage>> all;
+    for (const auto& [key, rule] : map)
+      all.push_back({key, InstallMessage::of(RuleMessage{.rule = rule, .circuit = {}})});
+    return all;
+  };
+  const auto alike = [](const auto& a, const auto& b) {
+    return a.first == b.first && std::memcmp(&a.second, &b.second, sizeof(a.second)) == 0;
+  };
+  return left.links == right.links && left.sessions == right.sessions && left.groups == right.groups &&
+         left.destinations == right.destinations && left.chains == right.chains &&
+         std::ranges::equal(bytes(left.rules), bytes(right.rules), alike) &&
+         std::ranges::equal(left.members, right.members, alike);
+}
 
 State naive_result(Messages messages, State state) {
   for (const InstallMessage& message : messages) put(state, message);

@@ -60,6 +60,8 @@ struct State {
   }
 };
 
+bool same(const State& left, const State& right);
+
 class Model final : public TableView, public Applier, public Dumper {
  public:
   explicit Model(Capacities sizes) : sizes_(sizes) {}

@@ -213,20 +213,27 @@ def step_unit():
     run_meson_tests(ROOT / "build", meson_tests(ROOT / "build"))
 
 
-def step_sanitizers():
-    """clang++ builds every source file, warnings are errors; unit, sim and packet tests with its sanitizers"""
+def sanitized_build(*targets):
+    """Builds them in build-asan, with clang++, its sanitizers and the fuzzer's coverage; False when that fails."""
     build = ROOT / "build-asan"
     if not (build / "build.ninja").exists():
         code, output = command("meson", "setup", build, "-Dwerror=true", "-Db_sanitize=address,undefined",
-                               "-Db_lundef=false", "-Doptimization=1", "-Ddebug=false",
+                               "-Db_lundef=false", "-Doptimization=1", "-Ddebug=false", "-Dfuzzing=true",
                                "-Dcpp_args=-gline-tables-only", env={**os.environ, "CXX": "clang++-19"})
         if code:
-            return check("clang++ with sanitizers: meson setup", output)
+            check("clang++ with sanitizers: meson setup", output)
+            return False
+    code, output = command("ninja", "-k", "0", "-C", build, *targets)
+    check(f"build {targets[0]} with clang++ -Werror and sanitizers", output[-4000:] if code else "")
+    return code == 0
+
+
+def step_sanitizers():
+    """clang++ builds every source file, warnings are errors; unit, sim, packet and fuzz tests with its sanitizers"""
     # The benchmarks are no part of a build that asks for nothing.
-    code, output = command("ninja", "-k", "0", "-C", build, "all", "perf/loop", "perf/aead_bench")
-    check("build with clang++ -Werror and sanitizers", output[-4000:] if code else "")
-    if code == 0:
-        run_meson_tests(build, meson_tests(build, ("unit", "sim", "packet")), "sanitized ",
+    if sanitized_build("all", "perf/loop", "perf/aead_bench"):
+        build = ROOT / "build-asan"
+        run_meson_tests(build, meson_tests(build, ("unit", "sim", "packet", "fuzz")), "sanitized ",
                         {"UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
 
 
@@ -258,6 +265,12 @@ def step_threads():
 def step_spin():
     """every state of a model of attach, batch, commit and death of either process"""
     say(run_program("spin", ["/usr/bin/python3", "tests/spin/check.py"], "tap", 300))
+
+
+def step_fuzz():
+    """each target of tests/fuzz/ for SKYEDGE_FUZZ_SECONDS (30)"""
+    if sanitized_build("fuzz"):
+        say(run_program("fuzz", ["/usr/bin/python3", str(ROOT / "tests" / "fuzz" / "run.py")], "tap", 4 * 3600))
 
 
 def step_netns():

@@ -79,8 +79,9 @@ void Node::make_workers(const NodeConfig& config) {
     worker_config.ether_types.push_back(kDefaultEtherType);
   }
   for (; worker_config.number < config.workers; ++worker_config.number) {
+    auto engine = config.engine ? config.engine() : must(MbEngine::create());
     workers_.push_back(
-        must(Worker::create(worker_config, *tables, quiescence_, must(MbEngine::create()), channel_pointers_)));
+        must(Worker::create(worker_config, *tables, quiescence_, std::move(engine), channel_pointers_)));
   }
 }
 

@@ -2,6 +2,7 @@
 // that is a socket pair, and a clock that stands still unless the test moves it. Frames go in and come out as bytes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,7 +34,8 @@ struct NodeConfig {
                                    .destinations = 1024,
                                    .laboratory = true};
   bool adaptive = false;
-  uint64_t start_ns = 1'000'000'000'000;  ///< what its clock shows at first
+  std::function<std::unique_ptr<dataplane::AeadEngine>()> engine{};  ///< of the worker; IPsec-MB when empty
+  uint64_t start_ns = 1'000'000'000'000;                             ///< what its clock shows at first
 };
 
 class Node {

@@ -64,11 +64,16 @@ class Siege {
     if (fds.empty()) return;
     Descriptor& fd = fds[head % fds.size()];
     if (head < 0xc0)
-      fd = test::make_memfd(input.number<uint32_t>() % (64 << 20), input.byte() % 2 == 0);
+      fd = memfd(input);
     else if (head < 0xd0)
       fd = Descriptor(open("/dev/null", O_RDWR | O_CLOEXEC));
     else
       std::swap(fd, fds[input.byte() % fds.size()]);
+  }
+
+  static Descriptor memfd(Input& input) {
+    const uint32_t bytes = input.number<uint32_t>() % (64 << 20);
+    return test::make_memfd(bytes, input.byte() % 2 == 0);
   }
 
   void look_at_counters(const Handover& handover) {

@@ -35,14 +35,18 @@ class Siege {
 
   void step(Input& input) {
     switch (const uint8_t head = input.byte(); head % 14) {
-      case 0:
-        return say(link(input), PacketType::signal, input.chunk());
+      case 0: {
+        const LinkIndex from = link(input);
+        return say(from, PacketType::signal, input.chunk());
+      }
       case 1:
-        return say(link(input), PacketType::signal, setup(input));
+        return setup(input);
       case 2:
-        return say(link(input), PacketType::signal, reply(input));
-      case 3:
-        return say(link(input), PacketType::signal, changed(input));
+        return reply(input);
+      case 3: {
+        const LinkIndex from = link(input);
+        return say(from, PacketType::signal, changed(input));
+      }
       case 4:
         return handshake(input);
       case 5:
@@ -70,7 +74,7 @@ class Siege {
   }
 
   void finish() {
-    pass(6'000'000'000);
+    for (int seconds = 0; seconds < 6; ++seconds) pass(1'000'000'000);
     EXPECT_TRUE(open_.empty()) << "a question without an answer";
     const Snapshot snapshot = core_.snapshot(now_);
     EXPECT_LE(snapshot.circuits.size(), place_.config.dataplane.sizes.rules / 2);
@@ -139,8 +143,14 @@ class Siege {
     handle(PacketIn{packet});
   }
 
+  /// The link to that node; where there is none, one of the input's.
+  LinkIndex link_to(const std::string& peer, Input& input) {
+    const auto found = std::ranges::find(place_.peers, peer);
+    return found == place_.peers.end() ? link(input) : LinkIndex{static_cast<uint16_t>(found - place_.peers.begin())};
+  }
+
   /// A SETUP along a path that exists, with fields of the input's, vouched for or not.
-  Bytes setup(Input& input) {
+  void setup(Input& input) {
     const auto& path = around_.paths()[input.byte() % around_.paths().size()];
     const uint8_t odd = input.byte();
     const auto self = std::ranges::find(path, place_.name) - path.begin();
@@ -167,7 +177,8 @@ class Siege {
     if (blob % 4 == 1) setup.blob = initiation(path.front(), kSession, input);
     if (blob % 4 == 2) setup.blob = input.bytes(kMostBlobBytes);
     if (blob < 0xc0) vouch(setup, path.front(), path.back());
-    return encode_signal(setup);
+    const std::string before = self > 0 && self < std::ssize(path) ? path[static_cast<size_t>(self) - 1] : "";
+    say(link_to(before, input), PacketType::signal, encode_signal(setup));
   }
 
   void vouch(Setup& setup, const std::string& from, const std::string& to) {
@@ -178,7 +189,7 @@ class Siege {
   }
 
   /// To the newest SETUP that went out.
-  Bytes reply(Input& input) {
+  void reply(Input& input) {
     for (auto packet = sent_.rbegin(); packet != sent_.rend(); ++packet) {
       if (packet->type != to_underlying(PacketType::signal)) continue;
       const auto signal = decode_signal({packet->payload.data(), packet->length});
@@ -192,9 +203,9 @@ class Siege {
       if (!asked->blob.empty())
         reply.blob = response(node_at(asked->path.back().address), kSession, asked->blob, input);
       if (input.byte() == 0) reply.blob = input.bytes(kMostBlobBytes);
-      return encode_signal(reply);
+      const LinkIndex from = input.byte() == 0 ? link(input) : packet->link;
+      return say(from, PacketType::signal, encode_signal(reply));
     }
-    return {};
   }
 
   /// One that went out comes back, not quite the same.

@@ -131,7 +131,8 @@ void Crossroads::arrive(unsigned port, const Bytes& frame, bool chained, bool ta
   router_->port(port).push(frame, (frame.size() + pieces - 1) / pieces);
   router_->worker_turn();
   router_->port(port).poison = false;
-  judge(1);
+  const Change change = judge(1);
+  EXPECT_EQ(chained && frame.size() > 1 ? 1 : 0, change.frame_chained);
 }
 
 Bytes Crossroads::seal(LinkPeer& peer, const Header& header, const Bytes& inside) {
@@ -185,7 +186,7 @@ void Crossroads::pass(Input& input) {
   judge(0);
 }
 
-void Crossroads::judge(int64_t pushed) {
+Change Crossroads::judge(int64_t pushed) {
   for (unsigned i = 0; i < kLinks; ++i) {
     for (const Bytes& frame : router_->port(i).pop_all()) judge_frame(peers_[i], frame);
   }
@@ -198,6 +199,7 @@ void Crossroads::judge(int64_t pushed) {
   const Change change = router_->change();
   EXPECT_EQ(pushed, change.received);
   router_->expect_at_rest();
+  return change;
 }
 
 void Crossroads::judge_frame(LinkPeer& peer, const Bytes& frame) {

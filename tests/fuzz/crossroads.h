@@ -27,7 +27,8 @@ class Crossroads {
   void from_control_plane(Input& input);
   void pass(Input& input);
 
-  void judge(int64_t pushed);
+  /// After each step: what came out, and that all of it is accounted for. Returns what happened.
+  test::Change judge(int64_t pushed);
   void judge_frame(test::LinkPeer& peer, const test::Bytes& frame);
   void judge_delivered(const test::Bytes& packet);
 

@@ -48,6 +48,7 @@ class Wire {
   struct Side {
     std::optional<Keys> provisional;
     std::map<uint64_t, Keys> keys;  ///< by key ID
+    std::set<Bytes> answered;       ///< initiations
     bool live = false;
   };
 
@@ -94,6 +95,7 @@ class Wire {
       message = forge_response(from, key, prologue_, sent_[asked % sent_.size()], terms, sender, pair_.lower.random);
     }
     if (message.empty()) return;
+    insider_spoke_ = true;
     note(message);
     receive(to, message, 0);
   }
@@ -126,6 +128,9 @@ class Wire {
     if (!step->keys) return;
     EXPECT_TRUE(is_authentic(message)) << "keys of a message that nobody sealed";
     EXPECT_FALSE(step->keys->initiator);
+    // Whoever has the keys can make a node forget which of its runs came before.
+    EXPECT_TRUE(sides_[to].answered.insert(sealed_part(message)).second || insider_spoke_)
+        << "a replay is answered anew";
     sides_[to].provisional = step->keys;
     keep(to, std::move(*step->keys));
   }
@@ -172,6 +177,7 @@ class Wire {
   uint64_t now_ns_ = kSecond_ns;
   std::vector<Bytes> sent_;
   std::set<Bytes> authentic_;
+  bool insider_spoke_ = false;
   std::array<Side, 2> sides_;
 };
 

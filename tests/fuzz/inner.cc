@@ -38,13 +38,15 @@ class Destinations {
       case 1:
         return packet(input.chunk());
       case 2:
-        return change(prefix(input, (head & 4) != 0),
-                      (head & 8) != 0 ? kLocalGroup : GroupIndex{static_cast<uint32_t>(input.below(kGroups))});
+        return put(prefix(input, (head & 4) != 0), (head & 8) != 0, input);
       default:
         return change(prefix(input, (head & 4) != 0), kNoGroup);
     }
   }
 
+  void put(const DestinationKey& key, bool local, Input& input) {
+    change(key, local ? kLocalGroup : GroupIndex{static_cast<uint32_t>(input.below(kGroups))});
+  }
   static DestinationKey prefix(Input& input, bool six) {
     DestinationKey key{six ? Family::ipv6 : Family::ipv4, 0, {}};
     key.length = static_cast<uint8_t>(input.below(six ? 129 : 33));

@@ -24,6 +24,12 @@ uint32_t index_of(Input& input) {
   return small == 0xff ? input.number<uint32_t>() : small % 8;
 }
 
+/// Four routes to a slot.
+uint32_t route_of(Input& input) {
+  const uint32_t slot = index_of(input);
+  return slot | input.byte() % 4u << 6;
+}
+
 InstallMessage put_of(Input& input) {
   const auto link = [&] { return static_cast<uint16_t>(index_of(input)); };
   switch (input.byte() % 8) {
@@ -33,17 +39,18 @@ InstallMessage put_of(Input& input) {
       return InstallMessage::of(good_session(index_of(input)));
     case 2: {
       const uint8_t kind = input.byte();
-      return InstallMessage::of(good_chain(KeyOwner{static_cast<uint8_t>(kind & 1)},
-                                           Direction{static_cast<uint8_t>(kind >> 1 & 1)}, index_of(input),
-                                           input.byte() % 16));
+      const auto owner = KeyOwner{static_cast<uint8_t>(kind & 1)};
+      const auto direction = Direction{static_cast<uint8_t>(kind >> 1 & 1)};
+      const uint32_t index = index_of(input);
+      return InstallMessage::of(good_chain(owner, direction, index, input.byte() % 16));
     }
     case 3: {
-      const uint32_t route = index_of(input) << 4 | input.byte() % 4;
+      const uint32_t route = route_of(input);
       const uint16_t in = link();
       return InstallMessage::of(good_forward(route, in, link()));
     }
     case 4: {
-      const uint32_t route = index_of(input) << 4 | input.byte() % 4;
+      const uint32_t route = route_of(input);
       const uint16_t in = link();
       return InstallMessage::of(good_consume(route, in, index_of(input)));
     }
@@ -66,9 +73,8 @@ InstallMessage delete_of(Input& input) {
   const auto verb = static_cast<Verb>(to_underlying(Verb::delete_link) + input.byte() % 6);
   if (verb == Verb::delete_destination)
     return InstallMessage::of(test::delete_of(good_destination(input.byte() % 8, kLocalGroup)));
-  const uint32_t index = index_of(input);
-  const uint32_t route = index << 4 | input.byte() % 4;
-  return InstallMessage::of(test::delete_of(verb, verb == Verb::delete_rule ? route : index, input.byte() % 9));
+  const uint32_t index = verb == Verb::delete_rule ? route_of(input) : index_of(input);
+  return InstallMessage::of(test::delete_of(verb, index, input.byte() % 9));
 }
 
 /// Good ones with some of their bytes changed.
@@ -173,28 +179,41 @@ class Site {
     agent.report(events_);
   }
 
-  /// One message; the agent's turn comes after each, so that the model sees each batch as it is decided.
+  /// One message, or a whole batch.
   void step(Input& input, Client& client, Expected& expected, Agent& agent) {
-    InstallMessage message;
+    const auto send = [&](const auto& message) { say(InstallMessage::of(message), client, expected, agent); };
+    const auto begin = [&] {
+      send(BeginMessage{
+          .generation = expected.generation() + 1, .boot_id = kBootId, .fence = endpoint_->owner()->fence()});
+    };
+    const auto commit = [&] { send(CommitMessage{.count = expected.count(), .generation = expected.generation()}); };
     switch (input.byte() % 8) {
       case 0:
-        message = InstallMessage::of(BeginMessage{
-            .generation = expected.generation() + 1, .boot_id = kBootId, .fence = endpoint_->owner()->fence()});
-        break;
+        return begin();
       case 1:
-        message = InstallMessage::of(CommitMessage{.count = expected.count(), .generation = expected.generation()});
-        break;
-      case 2:
-        message =
-            InstallMessage::of(DumpMessage{.table = Table{input.byte()}, .from = index_of(input), .most = kMostRows});
-        break;
-      case 3:
-        message = input.plain<InstallMessage>();
-        if (message.verb == Verb::dump) return;  // as many rows as it likes: the model's end never comes
-        break;
+        return commit();
+      case 2: {
+        const auto table = Table{input.byte()};
+        return send(DumpMessage{.table = table, .from = index_of(input), .most = kMostRows});
+      }
+      case 3: {
+        const auto message = input.plain<InstallMessage>();
+        // A dump may ask for as many rows as it likes, and the model's never end.
+        if (message.verb != Verb::dump) say(message, client, expected, agent);
+        return;
+      }
+      case 4:
+        return say(message_of(input), client, expected, agent);
       default:
-        message = message_of(input);
+        begin();
+        for (unsigned messages = 1 + input.byte() % 6u; messages > 0; --messages)
+          say(message_of(input), client, expected, agent);
+        return commit();
     }
+  }
+
+  /// The agent's turn comes after each, so that the model sees each batch as it is decided.
+  void say(const InstallMessage& message, Client& client, Expected& expected, Agent& agent) {
     expected.take(message);
     ASSERT_TRUE(client.install.push(message));
     turn(agent);

@@ -19,6 +19,7 @@ class Summed {
   /// `rows` stand worker by worker, `size` of each.
   Summed(std::span<const Row> rows, size_t size) : rows_(rows), size_(size) {}
   size_t size() const { return size_; }
+  std::span<const Row> rows() const { return rows_; }
 
   /// One object's words: `links()[3](&LinkStats::received)`.
   auto operator[](size_t index) const {

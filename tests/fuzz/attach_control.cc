@@ -84,8 +84,8 @@ class Siege {
       const auto* at = reinterpret_cast<const uint8_t*>(array.data());
       return array.empty() || (at >= begin && at + array.size_bytes() <= begin + handover.counters.bytes());
     };
-    EXPECT_TRUE(inside(counters->workers()) && inside(counters->ports()) && inside(counters->links()) &&
-                inside(counters->members()));
+    EXPECT_TRUE(inside(counters->workers()) && inside(counters->ports().rows()) && inside(counters->links().rows()) &&
+                inside(counters->members().rows()));
     accounting(*counters);
   }
 

@@ -161,7 +161,7 @@ class Siege {
                 .hop = static_cast<uint8_t>((odd & 4) != 0 ? input.byte() : self),
                 .circuit = {static_cast<uint8_t>(input.byte() % 4), 9},
                 .life_s = (odd & 8) != 0 ? input.number<uint32_t>() : 3600,
-                .queue_class = (odd & 16) != 0 ? input.byte() : uint8_t{2},
+                .treatment = (odd & 16) != 0 ? input.byte() : uint8_t{2},
                 .mtu = (odd & 32) != 0 ? input.number<uint16_t>() : uint16_t{1437},
                 .return_route = RouteId{input.number<uint16_t>() | 0x10000u},
                 .stream_to_egress = (odd & 64) != 0 ? input.number<uint16_t>() : stream,

@@ -10,7 +10,8 @@ using namespace test;
 
 constexpr unsigned kLinks = 3;
 constexpr uint32_t kDomain = 64500;
-constexpr uint32_t kForward = 0xabc00123, kBack = 0xabc00124, kConsume = 0x321, kConsumeToo = 0x322;
+constexpr uint32_t kForward = 0xabc00123, kBack = 0xabc00124, kClear = 0xabc00125, kConsume = 0x321,
+                   kConsumeToo = 0x322;
 constexpr uint32_t kSession = 5, kGroup = 7;
 constexpr size_t kPacketTypeAt = sizeof(EthernetHeader) + kLinkOverhead;
 constexpr unsigned kMostSteps = 200;
@@ -41,7 +42,12 @@ bool is_well_formed(const ControlPacket& packet) {
   if (link < 1 || link > kLinks) return false;
   if (packet.kind == SlotKind::link_packet) return true;
   return packet.kind == SlotKind::route_packet && packet.route != kControlRoute && packet.hop_limit != 0 &&
-         (packet.queue_class & 0x1c) == 0 && (packet.queue_class & 3) != 3;
+         is_treatment(packet.treatment);
+}
+
+/// A frame is never shorter than 60 bytes.
+size_t least_inside(bool clear) {
+  return clear ? kMinSealedBytes + kTagBytes : kMinSealedBytes;
 }
 
 bool any_prefix(const Bytes& address, std::initializer_list<std::pair<std::string_view, unsigned>> prefixes) {
@@ -59,26 +65,29 @@ void Crossroads::begin() {
   peers_.clear();
   for (unsigned i = 0; i < kLinks; ++i) {
     const uint64_t key = router_.next_key();
-    LinkPeer& peer = peers_.emplace_back(static_cast<uint16_t>(1 + i), static_cast<uint16_t>(101 + i), key);
+    LinkPeer& peer = peers_.emplace_back(static_cast<uint16_t>(1 + i), static_cast<uint16_t>(101 + i), key,
+                                         i == 1 ? Suite::chacha20_poly1305 : Suite::aes_256_gcm);
+    peer.kind = FrameKind{static_cast<uint8_t>(i)};
     peer.node_mac = router_->port(i).port().mac();
     router_->install(keyed(link_installs(peer, i), key));
   }
   SessionPeer far(kSession, 55);
   router_->install(keyed(session_installs(far, kDomain), router_.next_key()));
-  RuleMessage forward = forward_put(kForward, 1, 2, 0x5a5a5a5a);
+  RuleMessage forward = forward_put(kForward, 1, 2, 0x5a5a5a5a, make_treatment(2, FrameKind::header));
   forward.rule.alternate_link = LinkIndex{3};
   forward.rule.alternate_route = RouteId{0x33};
   forward.rule.twin = RouteId{kBack};
-  RuleMessage back = forward_put(kBack, 2, 1, 0x44, 0x20 | 1);
+  RuleMessage back = forward_put(kBack, 2, 1, 0x44, make_treatment(0x20 | 1, FrameKind::header));
   back.rule.twin = RouteId{kForward};
-  router_->install({message(forward), message(back), message(consume_put(kConsume, 1, kSession, 0, 16)),
-                    message(consume_put(kConsumeToo, 2, kSession, 16, 16)), message(group_put(kGroup, kDomain, 50'000)),
-                    message(member_put(kGroup, 0, 2, 0x55, kConsumeToo, kSession, 8192)),
-                    message(member_put(kGroup, 1, 1, 0x66, kConsume, kSession, 8208, 0)),
-                    message(destination_put("fd00:f::", 32, GroupIndex{kGroup})),
-                    message(destination_put("10.15.0.0", 16, GroupIndex{kGroup})),
-                    message(destination_put("fd00:1::", 32, kLocalGroup)),
-                    message(destination_put("10.1.0.0", 16, kLocalGroup))});
+  router_->install(
+      {message(forward), message(back), message(forward_put(kClear, 3, 3, 0x99, make_treatment(2, FrameKind::clear))),
+       message(consume_put(kConsume, 1, kSession, 0, 16)), message(consume_put(kConsumeToo, 2, kSession, 16, 16)),
+       message(group_put(kGroup, kDomain, 50'000)),
+       message(member_put(kGroup, 0, 2, 0x55, kConsumeToo, kSession, 8192)),
+       message(member_put(kGroup, 1, 1, 0x66, kConsume, kSession, 8208, 0)),
+       message(destination_put("fd00:f::", 32, GroupIndex{kGroup})),
+       message(destination_put("10.15.0.0", 16, GroupIndex{kGroup})),
+       message(destination_put("fd00:1::", 32, kLocalGroup)), message(destination_put("10.1.0.0", 16, kLocalGroup))});
   bring_up();
 }
 
@@ -137,9 +146,10 @@ void Crossroads::arrive(unsigned port, const Bytes& frame, bool chained, bool ta
 
 Bytes Crossroads::seal(LinkPeer& peer, const Header& header, const Bytes& inside) {
   if (!stub_) return peer.seal(header, inside);
+  const bool clear = header.kind() == FrameKind::clear;
   Bytes padded = inside;
-  padded.resize(std::max(inside.size(), kMinSealedBytes));
-  return peer.ethernet_towards_node() + header.bytes() + Bytes(kTagBytes) + padded;
+  padded.resize(std::max(inside.size(), least_inside(clear)));
+  return peer.ethernet_towards_node() + header.bytes() + Bytes(clear ? 0 : kTagBytes) + padded;
 }
 
 /// Any header and any packet under a tag that holds.
@@ -147,6 +157,8 @@ Bytes Crossroads::sealed(unsigned link, Input& input) {
   LinkPeer& peer = peers_[link];
   Header header = peer.next_header();
   const uint8_t odd = input.byte();
+  if ((odd & 64) != 0) header.version_kind = version_kind(peer.kind);
+  if (header.kind() == FrameKind::clear) header.epoch = 0, header.lane_counter = 0;
   if ((odd & 1) != 0) header.version_kind = input.byte();
   if ((odd & 2) != 0) header.hop_limit = input.byte();
   if ((odd & 4) != 0) header.epoch = input.byte();
@@ -210,13 +222,15 @@ void Crossroads::judge_frame(LinkPeer& peer, const Bytes& frame) {
     EXPECT_TRUE(peer.open(frame).has_value());
     return;
   }
-  EXPECT_EQ(version_kind(FrameKind::frame), header.version_kind);
+  EXPECT_LE(header.version_kind, version_kind(peer.kind));
+  EXPECT_GE(header.version_kind, version_kind(FrameKind::frame));
   EXPECT_EQ(peer.peer_index, header.link_index);
   EXPECT_GT(header.hop_limit, 0);
   EXPECT_EQ(0, header.class_ecn & 0x1f);
-  const Bytes inside = part(frame, kPacketTypeAt);
+  const bool clear = header.kind() == FrameKind::clear;
+  const Bytes inside = part(frame, kPacketTypeAt - (clear ? kTagBytes : 0));
   const size_t packet = 7 + get(inside, 5, 2);
-  ASSERT_EQ(std::max(packet, kMinSealedBytes), inside.size());
+  ASSERT_EQ(std::max(packet, least_inside(clear)), inside.size());
   for (size_t at = packet; at < inside.size(); ++at) EXPECT_EQ(0, inside[at]) << "padding is zeros";
 }
 

@@ -10,7 +10,7 @@ namespace sky::fuzz {
 /// Every tag holds and nothing is encrypted: what lies behind a tag is reached without a key.
 class StubEngine final : public dataplane::AeadEngine {
  public:
-  void expand(std::span<const uint8_t, dataplane::kAeadKeyBytes>, dataplane::AeadKey&) const noexcept override {}
+  void expand(Suite, std::span<const uint8_t, dataplane::kAeadKeyBytes>, dataplane::AeadKey&) const noexcept override {}
   void seal(std::span<dataplane::AeadOp> ops) noexcept override { hold(ops); }
   void open(std::span<dataplane::AeadOp> ops) noexcept override { hold(ops); }
 

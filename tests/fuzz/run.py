@@ -6,7 +6,6 @@ What is found beyond the kept corpora, and what ends a target, is written to bui
 
 import argparse
 import concurrent.futures
-import heapq
 import os
 import re
 import shutil
@@ -43,7 +42,8 @@ def found(target):
 
 def fuzz(target, *words):
     """All that libFuzzer says, and its exit code."""
-    done = subprocess.run([program(target), *OPTIONS, f"-max_len={LONGEST.get(target, 4096)}", *words],
+    done = subprocess.run([program(target), *OPTIONS, f"-max_len={LONGEST.get(target, 4096)}",
+                           f"-artifact_prefix={found(target)}/", *words],
                           env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.stdout.decode(errors="replace"), done.returncode
 
@@ -53,8 +53,7 @@ def run(target, seconds):
         dictionary = HERE / f"{target}.dict"
         words = [f"-dict={dictionary}"] if dictionary.exists() else []
         kept = list((HERE / "corpus" / target).iterdir())
-        output, code = fuzz(target, *words, f"-max_total_time={seconds}", f"-artifact_prefix={found(target)}/",
-                            found(target), HERE / "corpus" / target)
+        output, code = fuzz(target, *words, f"-max_total_time={seconds}", found(target), HERE / "corpus" / target)
         executed = re.findall(r"^stat::number_of_executed_units: (\d+)", output, re.M)
         covered = re.findall(r" cov: (\d+) ft: (\d+)", output)
         if executed and covered:
@@ -66,49 +65,33 @@ def run(target, seconds):
         expect(code == 0, "\n".join(output.splitlines()[-80:]) + again)
 
 
-def features(target, folders):
-    """Each input's features: what libFuzzer's own merge goes by."""
+def new_features(target, folders):
+    """(how many features it shows that none of the smaller ones does, path) of each input: libFuzzer's own merge."""
     with tempfile.TemporaryDirectory() as scratch:
         control = Path(scratch) / "control"
         (Path(scratch) / "merged").mkdir()
-        output, code = fuzz(target, "-set_cover_merge=1", f"-merge_control_file={control}", Path(scratch) / "merged",
-                            *folders)
+        output, code = fuzz(target, "-merge=1", f"-merge_control_file={control}", Path(scratch) / "merged", *folders)
         if code:
             raise SystemExit(output[-4000:])
         lines = control.read_text().splitlines()
     names = lines[2:2 + int(lines[0])]
-    seen = {}
-    for number, words in re.findall(r"^FT (\d+)(.*)$", "\n".join(lines), re.M):
-        seen[names[int(number)]] = set(words.split())
-    return {Path(name): features for name, features in seen.items()}
+    shown = (re.fullmatch(r"FT (\d+)(.*)", line) for line in lines)
+    return [(len(each[2].split()), Path(names[int(each[1])])) for each in shown if each]
 
 
 def minimise(target):
-    """The kept corpus becomes the few inputs that together show most of what it and the found ones show."""
+    """The kept corpus becomes the inputs that show most, of it and of what was found."""
     corpus = HERE / "corpus" / target
-    shown = features(target, [corpus, found(target)])
-    chosen, covered, size = {}, set(), 0
-
-    def gain(path):
-        """For each byte of it; never more than it was for fewer inputs chosen."""
-        return len(shown[path] - covered) / (64 + path.stat().st_size)
-
-    heap = [(-gain(path), path) for path in shown]
-    heapq.heapify(heap)
-    while heap and len(chosen) < MOST_FILES:
-        best = heapq.heappop(heap)[1]
-        now = gain(best)
-        if heap and now < -heap[0][0]:
-            heapq.heappush(heap, (-now, best))
-        elif now > 0 and size + best.stat().st_size <= MOST_BYTES:
-            covered |= shown[best]
-            size += best.stat().st_size
-            chosen[best.name.removeprefix("seed-")] = best.read_bytes()
+    chosen, size = {}, 0
+    for count, path in sorted(new_features(target, [corpus, found(target)]), reverse=True):
+        if count and len(chosen) < MOST_FILES and size + path.stat().st_size <= MOST_BYTES:
+            size += path.stat().st_size
+            chosen[path.name.removeprefix("seed-")] = path.read_bytes()
     shutil.rmtree(corpus)
     corpus.mkdir()
     for name, data in chosen.items():
         (corpus / name).write_bytes(data)
-    print(f"{target}: {len(chosen)} files, {size} bytes, {len(covered)} features")
+    print(f"{target}: {len(chosen)} files, {size} bytes")
 
 
 def main():

@@ -72,8 +72,9 @@ InstallMessage World::new_rule() {
   const uint8_t treatment = make_treatment(static_cast<uint8_t>(below(3) << 5 | below(3)), any_kind());
   const auto link = static_cast<uint16_t>(below(size_.links));
   if (chance(40)) {
-    return message(consume_put(route, link, static_cast<uint32_t>(below(size_.sessions)), static_cast<uint16_t>(below(6)),
-                               static_cast<uint8_t>(1 + below(3)), static_cast<uint32_t>(1 + below(1000)), treatment));
+    return message(consume_put(route, link, static_cast<uint32_t>(below(size_.sessions)),
+                               static_cast<uint16_t>(below(6)), static_cast<uint8_t>(1 + below(3)),
+                               static_cast<uint32_t>(1 + below(1000)), treatment));
   }
   RuleMessage rule = forward_put(route, link, static_cast<uint16_t>(below(size_.links)),
                                  1 + static_cast<uint32_t>(word() >> 33), treatment);

@@ -227,7 +227,8 @@ void Endpoint::accept_next(uint64_t now_ns) {
 bool Endpoint::greet() {
   AttachRequest request;
   request.magic = 0;
-  const ssize_t size = recv(peer_, &request, sizeof(request), MSG_DONTWAIT);
+  // The length that was sent, also where more was sent than is read here.
+  const ssize_t size = recv(peer_, &request, sizeof(request), MSG_DONTWAIT | MSG_TRUNC);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   AttachStatus status = AttachStatus::ok;
   if (size < static_cast<ssize_t>(sizeof(request.magic)) || request.magic != kSegmentMagic) {

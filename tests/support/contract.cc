@@ -53,10 +53,8 @@ Contract::~Contract() {
 }
 
 std::vector<InstallMessage> Contract::attach() {
-  attachment_.reset();
-  socket_ = {};
-  while (endpoint_->owner() != nullptr) main_turn();
-  socket_ = must(controlplane::ask_to_attach(directory_ + "/socket"));
+  detach();
+  socket_ = must(controlplane::ask_to_attach(socket_path()));
   while (endpoint_->owner() == nullptr) main_turn();
   acked_ = generation_ = 0;
   attachment_ = std::make_unique<controlplane::Attachment>(
@@ -67,9 +65,16 @@ std::vector<InstallMessage> Contract::attach() {
         } else if (auto* attached = std::get_if<Attached>(&event)) {
           rows_ = std::move(attached->rows);
         }
+        on_event(event);
       });
   while (!attachment_->attached()) turn();
   return std::move(rows_);
+}
+
+void Contract::detach() {
+  attachment_.reset();
+  socket_ = {};
+  while (endpoint_->owner() != nullptr) main_turn();
 }
 
 bool Contract::install(const Batches& batches) {

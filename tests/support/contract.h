@@ -30,10 +30,20 @@ class Contract {
   /// Until nothing deleted waits for its grace any more.
   void wait_for_grace();
 
- private:
+  // For tests in which one of the two sides stands still, or is another one.
+  std::string socket_path() const { return directory_ + "/socket"; }
+  /// The dataplane's side alone.
   void main_turn();
+  /// Both sides.
   void turn();
+  dataplane::Endpoint& endpoint() { return *endpoint_; }
+  controlplane::Attachment& attachment() { return *attachment_; }
+  /// Hangs up, and lets the dataplane see it.
+  void detach();
+  /// Gets each event of the attachment besides; may call the attachment.
+  std::function<void(const controlplane::Event&)> on_event = [](const controlplane::Event&) {};
 
+ private:
   Node& node_;
   Clock clock_;
   std::string directory_;

@@ -3,72 +3,21 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
-#include <csignal>
-#include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "controlplane/cli/client.h"
-#include "dataplane/base/key_text.h"
+#include "tests/support/daemon_process.h"
 #include "tests/support/fake_dataplane.h"
 
 namespace sky::controlplane {
 namespace {
 
-namespace fs = std::filesystem;
-
 class DaemonTest : public testing::Test {
  protected:
-  void SetUp() override {
-    fs::create_directories(folder / "run");
-    dataplane = std::make_unique<test::FakeDataplane>(folder / "run/dataplane.sock");
-    std::ofstream(folder / "topology.yaml")
-        << "version: 1\ndomains:\n"
-        << "  alpha: {as: 64512, prefixes: ['fd01::/48'], nodes: {a1: {key: '" << new_key("a1") << "'}}}\n"
-        << "  delta: {as: 64513, prefixes: ['fd04::/48'], nodes: {d1: {key: '" << new_key("d1") << "'}}}\n"
-        << "links: {a1-d1: {ends: [a1, d1], delay: 2ms}}\n";
-    std::ofstream(folder / "router.yaml") << "version: 1\nnode: a1\nidentity: a1.key\ntopology: topology.yaml\n"
-                                          << "runtime: " << (folder / "run").string() << "\ntun: {name: skytest0}\n"
-                                          << "ports: {p0: {device: net_null0}}\nlinks: {a1-d1: {port: p0}}\n";
-    start();
-  }
+  DaemonTest() { daemon.start(); }
 
-  ~DaemonTest() override {
-    if (child > 0) stop();
-    fs::remove_all(folder);
-  }
-
-  std::string new_key(const std::string& node) {
-    auto key = generate_secret_key();
-    EXPECT_TRUE(write_secret_key(folder / (node + ".key"), *key));
-    return format_key(public_key_of(*key));
-  }
-
-  void start() {
-    child = fork();
-    if (child != 0) return;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(3);
-    auto configuration = load_configuration(folder / "router.yaml");
-    if (!configuration) _exit(2);
-    auto daemon = Daemon::create(std::move(*configuration));
-    if (!daemon) _exit(1);
-    const bool ended = (*daemon)->run().has_value();
-    daemon->reset();
-    _exit(ended ? 0 : 1);
-  }
-
-  /// Its exit code.
-  int stop() {
-    kill(std::exchange(child, 0), SIGTERM);
-    int status = -1;
-    while (wait(&status) < 0 && errno == EINTR) {
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
+  int stop() { return daemon.stop(); }
 
   bool comes(int fd, int wait_ms) {
     pollfd waiting{fd, POLLIN, 0};
@@ -101,10 +50,9 @@ class DaemonTest : public testing::Test {
 
   std::string faults() { return get("health").body.value("faults", Json::array()).dump(); }
 
-  fs::path folder = fs::temp_directory_path() / ("skyedge-daemon-" + std::to_string(getpid()));
-  std::unique_ptr<test::FakeDataplane> dataplane;
-  ApiClient api{folder / "run/api.sock"};
-  pid_t child = 0;
+  test::DaemonProcess daemon;
+  std::unique_ptr<test::FakeDataplane> dataplane = std::make_unique<test::FakeDataplane>(daemon.dataplane_socket());
+  ApiClient api{daemon.api_socket()};
 };
 
 TEST_F(DaemonTest, InstallsWhatIsWantedAndTellsOfIt) {

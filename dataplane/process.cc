@@ -23,7 +23,8 @@ constexpr uint64_t kTickNs = 50'000'000;      ///< keys and housekeeping of an i
 constexpr uint64_t kBriskTickNs = 1'000'000;  ///< while a batch's keys and deletes pass their graces
 constexpr uint64_t kBriskNs = 1'000'000'000;
 constexpr uint64_t kHouseNs = 200'000'000;
-constexpr uint64_t kWorkerStuckNs = 1'000'000'000;
+constexpr uint64_t kWorkerHangsNs = 800'000'000;  ///< its heartbeat is this old: said in the log
+constexpr uint64_t kWorkerLostNs = 1'500'000'000;  ///< the same: the service manager starts all anew
 
 uint64_t monotonic_ns() {
   timespec now;
@@ -317,12 +318,20 @@ void Process::keep_house(uint64_t now_ns) {
   }
   stats_.header().buffers.set(buffers);
   stats_.header().buffers_free.set(buffers_free);
-  // A worker that hangs makes systemd restart all (WatchdogSec= in the unit).
-  bool alive = true;
+  watch_workers(now_ns);
+}
+
+/// A main core that hangs is missed by the service manager (WatchdogSec= in the unit), a worker by the main core.
+void Process::watch_workers(uint64_t now_ns) {
+  uint64_t silent_ns = 0;
   for (unsigned number = 0; number < workers_.size(); ++number) {
-    alive = alive && stats_.worker(number).heartbeat_ns.get() + kWorkerStuckNs > now_ns;
+    const uint64_t beat_ns = stats_.worker(number).heartbeat_ns.get();
+    const uint64_t age_ns = now_ns > beat_ns ? now_ns - beat_ns : 0;
+    if (age_ns > kWorkerHangsNs && silent_ns <= kWorkerHangsNs && !hang_told_) log_error("worker {} hangs", number);
+    silent_ns = std::max(silent_ns, age_ns);
   }
-  if (alive) sd_notify(0, "WATCHDOG=1");
+  hang_told_ = silent_ns > kWorkerHangsNs;
+  sd_notify(0, silent_ns > kWorkerLostNs ? "WATCHDOG=trigger" : "WATCHDOG=1");
 }
 
 }  // namespace sky::dataplane

@@ -56,6 +56,7 @@ class Process {
   /// One turn; returns how long to sleep.
   uint64_t turn(uint64_t now_ns);
   void keep_house(uint64_t now_ns);
+  void watch_workers(uint64_t now_ns);
 
   Eal eal_;
   SharedPages counters_;
@@ -82,6 +83,7 @@ class Process {
   uint64_t batches_seen_ = 0;
   uint64_t brisk_until_ns_ = 0;
   uint64_t next_house_ns_ = 0;
+  bool hang_told_ = false;
 };
 
 }  // namespace sky::dataplane

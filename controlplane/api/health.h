@@ -5,7 +5,7 @@
 
 namespace sky::controlplane {
 
-inline constexpr uint64_t kHangNs = 2'000'000'000;  ///< a heartbeat this old: a hang
+inline constexpr uint64_t kHangNs = 800'000'000;  ///< a heartbeat this old: a hang
 
 /// {"status": "ok" or "unhealthy", who and since when, "faults": [{"fault", "next"}]}; `next` is the command to type.
 Json health_view(const ViewContext& context);

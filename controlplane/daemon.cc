@@ -1,5 +1,6 @@
 #include "controlplane/daemon.h"
 
+#include <sodium.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
@@ -19,6 +20,8 @@ template <typename... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
 };
+
+constexpr size_t kStackBytes = 256 << 10;  ///< deeper than any turn of the loop goes
 
 size_t most_rows(const SizesConfig& sizes) {
   return sizes.rules + sizes.links + sizes.sessions + size_t{sizes.groups} * (1 + kMaxMembers) +
@@ -171,6 +174,8 @@ void Daemon::turn_api() {
 
 /// What is worth a second's delay: a socket that another process still serves, a kernel that refused, the MTU.
 void Daemon::housekeep() {
+  // Handshakes ran on this thread. Copies that the compiler or a library made below are in nobody's hand to wipe.
+  sodium_stackzero(kStackBytes);
   if (core_.wants_reattachment()) dataplane_.drop({"it refuses this control plane's batches as such"});
   if (!server_) serve_api();
   tun_.retry();

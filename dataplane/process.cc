@@ -23,6 +23,7 @@ constexpr uint64_t kTickNs = 50'000'000;      ///< keys and housekeeping of an i
 constexpr uint64_t kBriskTickNs = 1'000'000;  ///< while a batch's keys and deletes pass their graces
 constexpr uint64_t kBriskNs = 1'000'000'000;
 constexpr uint64_t kHouseNs = 200'000'000;
+constexpr size_t kStackBytes = 64 << 10;  ///< deeper than any turn goes
 constexpr uint64_t kWorkerHangsNs = 800'000'000;  ///< its heartbeat is this old: said in the log
 constexpr uint64_t kWorkerLostNs = 1'500'000'000;  ///< the same: the service manager starts all anew
 
@@ -308,6 +309,8 @@ uint64_t Process::turn(uint64_t now_ns) {
 
 void Process::keep_house(uint64_t now_ns) {
   next_house_ns_ = now_ns + kHouseNs;
+  // Chains pass through this thread. Copies that the compiler or a library made below are in nobody's hand to wipe.
+  sodium_stackzero(kStackBytes);
   uint64_t buffers = 0;
   uint64_t buffers_free = 0;
   for (uint16_t index = 0; index < ports_.size(); ++index) {

@@ -115,7 +115,7 @@ class Attacker {
     packet.port = PortIndex{static_cast<uint16_t>(random_.below(4))};
     packet.route = RouteId{random_.below(4)};
     packet.hop_limit = static_cast<uint8_t>(random_.below(70));
-    packet.queue_class = static_cast<uint8_t>(random_.below(4));
+    packet.treatment = static_cast<uint8_t>(random_.below(4));
     packet.header[0] = version_kind(FrameKind::handshake);
     client_->down.push(packet);
   }

@@ -23,8 +23,8 @@ constexpr uint64_t kTickNs = 50'000'000;      ///< keys and housekeeping of an i
 constexpr uint64_t kBriskTickNs = 1'000'000;  ///< while a batch's keys and deletes pass their graces
 constexpr uint64_t kBriskNs = 1'000'000'000;
 constexpr uint64_t kHouseNs = 200'000'000;
-constexpr size_t kStackBytes = 64 << 10;  ///< deeper than any turn goes
-constexpr uint64_t kWorkerHangsNs = 800'000'000;  ///< its heartbeat is this old: said in the log
+constexpr size_t kStackBytes = 64 << 10;           ///< deeper than any turn goes
+constexpr uint64_t kWorkerHangsNs = 800'000'000;   ///< its heartbeat is this old: said in the log
 constexpr uint64_t kWorkerLostNs = 1'500'000'000;  ///< the same: the service manager starts all anew
 
 uint64_t monotonic_ns() {

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import time
 
 from soak_lab import stream_to_b1, two_nodes, wait_until
 
@@ -44,6 +45,7 @@ def run(row):
                 status = ask(lab.path / "b1" / "dataplane.sock", SIZES.pack(MAGIC, *other))
                 row.expect(status == WRONG_ABI, f"sizes {other}: status {status}")
                 refused += 1
+        time.sleep(1)  # some traffic, however quick the answers were
         result = stream.finish()
         row.figure(f"{refused} strangers at a live dataplane, {result['lost']} of {result['sent']} datagrams lost")
         row.expect(result["lost"] == result["duplicates"] == 0, f"{result}")

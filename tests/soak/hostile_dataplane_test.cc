@@ -144,7 +144,7 @@ TEST(HostileMemory, TheControlPlaneStandsAHostileDataplane) {
   EXPECT_EQ(daemon.stop(), 0) << daemon.log();
   EXPECT_EQ(daemon.log().find("ERROR: "), std::string::npos) << daemon.log();
   EXPECT_EQ(daemon.log().find("runtime error"), std::string::npos) << daemon.log();
-  EXPECT_GE(writes, 100'000u) << "writes a second";
+  EXPECT_GE(writes, soak_size(20'000u, 100'000u)) << "writes a second";
   EXPECT_GT(dataplane->attachments(), 5u);
   EXPECT_GT(answered, 10u) << "of " << asked;
   std::cout << "figure: control plane: " << writes << " hostile writes/s, " << dataplane->attachments()

@@ -95,7 +95,7 @@ TEST(HostileMemory, TheDataplaneStandsAHostileControlPlane) {
     EXPECT_EQ(victim.watched.unvalidated(), 0u);
     victim.watched.expect_tables();
     victim.node.expect_at_rest();
-    EXPECT_GE(writes, 100'000u) << "writes a second";
+    EXPECT_GE(writes, soak_size(20'000u, 100'000u)) << "writes a second";
     EXPECT_GT(figures.attachments, 4u);
     EXPECT_GT(victim.watched.batches(), 10u);
     EXPECT_GT(refused, 20u);

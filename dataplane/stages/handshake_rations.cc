@@ -3,6 +3,8 @@
 #include <rte_jhash.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 namespace sky::dataplane {
 
@@ -35,7 +37,9 @@ HandshakeRations::HandshakeRations(size_t ports, uint32_t seed)
 
 size_t HandshakeRations::place_of(PortIndex port, const MacAddress& address) const noexcept {
   static_assert((kSources & (kSources - 1)) == 0);
-  return rte_jhash(address.data(), static_cast<uint32_t>(address.size()), seed_ + to_underlying(port)) & (kSources - 1);
+  std::array<uint32_t, 2> words{};  // copied: an address lies at any alignment
+  std::memcpy(words.data(), address.data(), address.size());
+  return rte_jhash_32b(words.data(), words.size(), seed_ + to_underlying(port)) & (kSources - 1);
 }
 
 void HandshakeRations::sent(PortIndex port, const MacAddress& to, std::span<const uint8_t> message,

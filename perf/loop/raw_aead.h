@@ -25,6 +25,7 @@ struct RawOp {
                          .associated = associated,
                          .length = static_cast<uint32_t>(length),
                          .associated_length = 16,
+                         .suite = key.suite,
                          .authentic = false,
                          .nonce = {}};
     std::memcpy(op.nonce.data(), key.salt.data(), sizeof(key.salt));

@@ -32,7 +32,7 @@ struct FreeManager {
 class JobFiller : public AeadEngine {
  public:
   JobFiller() : manager_(alloc_mb_mgr(0)) { init_mb_mgr_auto(manager_.get(), nullptr); }
-  void expand(std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept override {
+  void expand(Suite, std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept override {
     IMB_AES256_GCM_PRE(manager_.get(), key.data(), reinterpret_cast<gcm_key_data*>(&out));
   }
   void seal(std::span<AeadOp> ops) noexcept override { run(ops, IMB_DIR_ENCRYPT); }
@@ -106,7 +106,7 @@ struct Load {
     for (AeadKey& key : keys) {
       std::array<uint8_t, kAeadKeyBytes> raw;
       for (uint8_t& byte : raw) byte = static_cast<uint8_t>(random());
-      engine.expand(raw, key);
+      engine.expand(Suite::aes_256_gcm, raw, key);
     }
     for (size_t i = 0; i < burst; ++i) {
       uint8_t* frame = bytes.data() + 2048 * i + 14;
@@ -116,6 +116,7 @@ struct Load {
                 .associated = frame,
                 .length = static_cast<uint32_t>(size),
                 .associated_length = 16,
+                .suite = Suite::aes_256_gcm,
                 .authentic = false,
                 .nonce = {static_cast<uint8_t>(i)}};
     }

@@ -80,8 +80,7 @@ void Node::make_workers(const NodeConfig& config) {
   }
   for (; worker_config.number < config.workers; ++worker_config.number) {
     auto engine = config.engine ? config.engine() : must(MbEngine::create());
-    workers_.push_back(
-        must(Worker::create(worker_config, *tables, quiescence_, std::move(engine), channel_pointers_)));
+    workers_.push_back(must(Worker::create(worker_config, *tables, quiescence_, std::move(engine), channel_pointers_)));
   }
 }
 

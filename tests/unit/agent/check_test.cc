@@ -36,7 +36,6 @@ class Tried {
   References references;
 };
 
-
 TEST(Check, AgreesWithTheNaiveModelOnRandomBatches) {
   std::map<InstallError, unsigned> reasons;
   for (uint32_t seed = 0; seed < 60; ++seed) {

@@ -35,7 +35,7 @@ void exchange(ShmProducer<Message>& down_in, ShmConsumer<Message>& down_out, Shm
   uint64_t wrong_up = 0, wrong_down = 0;
   // Whoever is ahead by a ring waits, so each side must also take what comes.
   const auto side = [&](auto& out, auto& in, uint64_t& wrong) {
-    const uint64_t ahead = capacity - 1;
+    const uint64_t ahead = capacity / 2;  // so that either may be half a ring before the other
     for (uint64_t i = 0; i < count + ahead; ++i) {
       if (i < count) send(out, i);
       if (i >= ahead) wrong += !receive(in, i - ahead);

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <thread>
@@ -12,9 +14,27 @@ namespace sky::test {
 
 /// SKYEDGE_THREAD_OPERATIONS, or 10^7.
 inline uint64_t operations() {
-  const char* text = std::getenv("SKYEDGE_THREAD_OPERATIONS");
-  return text == nullptr ? 10'000'000 : std::strtoull(text, nullptr, 0);
+  static const uint64_t count = [] {
+    const char* text = std::getenv("SKYEDGE_THREAD_OPERATIONS");
+    return text == nullptr ? 10'000'000 : std::strtoull(text, nullptr, 0);
+  }();
+  return count;
 }
+
+/// Of two sides one does operations() and more, until the other had some turns as well: on a busy machine either may
+/// stand still for long, and then nothing would have been tried.
+struct Pace {
+  static constexpr uint64_t kLeastTurns = 1'000;
+  std::atomic<uint64_t> turns = 0;  ///< the other side's, which goes on until `done`
+  std::atomic<bool> done = false;
+
+  bool enough(uint64_t count) const {
+    return count >= operations() && turns.load(std::memory_order_relaxed) >= kLeastTurns;
+  }
+  void turn() { turns.store(turns.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
+  bool goes_on() const { return !done.load(std::memory_order_relaxed); }
+  void finish() { done.store(true, std::memory_order_relaxed); }
+};
 
 /// A sequence number and words that follow from it: a torn, stale or wiped record is not whole.
 template <size_t Words>
@@ -37,12 +57,11 @@ struct Numbered {
   static uint64_t word(uint64_t sequence, size_t i) { return (sequence + 1) * 0x9e3779b97f4a7c15 + i; }
 };
 
-/// Waits for the other thread. Where it has a core of its own that is soon; where not, each yield may cost all of
-/// somebody's time slice.
+/// Waits for the other thread: not for long where it has a core of its own, and out of its way where it has not.
 template <typename Condition>
 void wait_until(Condition condition) {
   for (unsigned tries = 1; !condition(); ++tries) {
-    if (tries % 1024 == 0) std::this_thread::yield();
+    if (tries % 1024 == 0) std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
 }
 

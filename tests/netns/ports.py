@@ -1,5 +1,8 @@
 #!/usr/bin/python3
-"""Two nodes joined by ports of each sort beside AF_PACKET (AF_XDP, TAP, memif), without hugepages and with them."""
+"""Two nodes joined by ports of each sort beside AF_PACKET (AF_XDP, TAP, memif), without hugepages and with them.
+
+With words (xdp tap memif single hugepages) only these parts.
+"""
 
 import http.client
 import json
@@ -128,7 +131,7 @@ def left_behind(lab):
     return found
 
 
-for sort in ("xdp", "tap", "memif"):
+def lab_of(sort):
     with lab_up(TWO_NODES, ROUTER, sort, LARGEST_MTU[sort]) as lab:
         carries(lab, sort)
         notices_silence(lab, sort)
@@ -226,39 +229,59 @@ def pair(queues=1):
             run("ip", "netns", "del", space, check=False)
 
 
-with pair() as (here, there):
+def single_ports():
+    with pair() as (here, there):
+        steered_lanes(here, there)
+        for device in ("net_af_packet0,iface=v", "net_af_xdp0,iface=v"):
+            shared_queue(device, here, there)
+        foreign_taps(here)
+    with pair(2) as (here, _), Case("AF_XDP on an interface with two queues is refused: nobody would read the second"):
+        with Probe(here, "net_af_xdp0,iface=v", 1) as probe:
+            expect("found 2 queues, wanted one" in probe.said and "ethtool -L v combined 1" in probe.said, probe.said)
+
+
+def steered_lanes(here, there):
     with Case("AF_PACKET, two workers, lanes steered: each lane comes to its queue, in full"):
         device = "net_af_packet0,iface=v"
         with Probe(here, device, 2, True) as left, Probe(there, device, 2, True) as right:
             expect((left.said, right.said) == ("ready 2 2 2",) * 2, f"{left.said}, {right.said}")
             for lane in range(4):
-                # Frames of all lengths, from one burst's worth to several.
+                # Frames of all lengths, several bursts of each.
                 expect(left.ask("send", lane % 2, lane, 300, 60 + 450 * lane) == "sent 300", "not all were sent")
-            seen = right.ask("count").split()
-            expect(seen == [f"{lane % 2}:{lane}:300" for lane in (0, 2, 1, 3)], f"{seen}")
-            expect(right.ask("send", 1, 5, 1, 60) == "sent 1" and left.ask("count") == "1:5:1", "nothing came back")
-    for device in ("net_af_packet0,iface=v", "net_af_xdp0,iface=v"):
-        with Case(f"{device}, three workers: one receive queue, which wakes, and all of them send"):
-            with Probe(here, device, 3) as left, Probe(there, device, 3) as right:
-                expect((left.said, right.said) == ("ready 1 1 1",) * 2, f"{left.said}, {right.said}")
-                for worker in range(3):
-                    expect(left.ask("send", worker, worker, 100, 1514) == "sent 100", "not all were sent")
-                expect(right.ask("sleep", 500) == "woken", "a frame does not wake")
                 seen = right.ask("count")
-                expect(seen == "0:0:100 0:1:100 0:2:100", f"{seen}")
-                expect(right.ask("sleep", 50) == "slept", "awake without a frame")
+                expect(seen == f"{lane % 2}:{lane}:300", f"lane {lane}: {seen}")
+            expect(right.ask("send", 1, 5, 1, 60) == "sent 1" and left.ask("count") == "1:5:1", "nothing came back")
+
+
+def shared_queue(device, here, there):
+    with Case(f"{device}, three workers: one receive queue, which wakes, and all of them send"):
+        with Probe(here, device, 3) as left, Probe(there, device, 3) as right:
+            expect((left.said, right.said) == ("ready 1 1 1",) * 2, f"{left.said}, {right.said}")
+            for worker in range(3):
+                expect(left.ask("send", worker, worker, 100, 1514) == "sent 100", "not all were sent")
+            expect(right.ask("sleep", 500) == "woken", "a frame does not wake")
+            seen = right.ask("count")
+            expect(seen == "0:0:100 0:1:100 0:2:100", f"{seen}")
+            expect(right.ask("sleep", 50) == "slept", "awake without a frame")
+
+
+def foreign_taps(here):
     with Case("a TAP that another process holds is refused, and so is a name that is no TAP"):
         with Probe(here, "net_tap0,iface=t0", 1) as first, Probe(here, "net_tap0,iface=t0", 1) as second:
             expect(first.said == "ready 1 1 1", first.said)
             expect(second.said == "port p0: interface t0: found it in use, wanted a name of its own", second.said)
         with Probe(here, "net_tap0,iface=v", 1) as wrong:
             expect("interface v: found it in use" in wrong.said, wrong.said)
-with pair(2) as (here, _), Case("AF_XDP on an interface with two queues is refused: nobody would read the second"):
-    with Probe(here, "net_af_xdp0,iface=v", 1) as probe:
-        expect("found 2 queues, wanted one" in probe.said and "ethtool -L v combined 1" in probe.said, probe.said)
 
-with Hugepages(220) as pages:  # up to 220 MiB a node
-    for sort in ("packet", "xdp", "memif"):
-        runs_on_hugepages(sort, pages)
 
+def on_hugepages():
+    with Hugepages(220) as pages:  # up to 220 MiB a node
+        for sort in ("packet", "xdp", "memif"):
+            runs_on_hugepages(sort, pages)
+
+
+PARTS = {"xdp": lambda: lab_of("xdp"), "tap": lambda: lab_of("tap"), "memif": lambda: lab_of("memif"),
+         "single": single_ports, "hugepages": on_hugepages}
+for part in sys.argv[1:] or PARTS:
+    PARTS[part]()
 finish()

@@ -110,10 +110,12 @@ void Planner::detach() {
   wipe(chains_);
   if (in_flight_) {
     wipe(in_flight_->messages);
-    waiting_.insert(waiting_.end(), in_flight_->waiters.begin(), in_flight_->waiters.end());
+    std::ranges::for_each(in_flight_->waiters, [this](const Waiter& waiter) { notify(waiter); });
     in_flight_.reset();
   }
-  std::erase_if(waiting_, [](const Waiter& waiter) { return std::holds_alternative<KeysInstalled>(waiter); });
+  const auto of_keys = [](const Waiter& waiter) { return std::holds_alternative<KeysInstalled>(waiter); };
+  std::erase_if(waiting_, of_keys);
+  std::erase_if(asked_, of_keys);
   generation_ = 0;
 }
 
@@ -163,6 +165,11 @@ void Planner::add_deletes(std::vector<InstallMessage>& messages) {
   }
 }
 
+std::vector<Waiter> Planner::take_waiting() {
+  asked_.clear();
+  return std::exchange(waiting_, {});
+}
+
 std::optional<Install> Planner::next_batch() {
   if (!attached_ || stalled_ || in_flight_) return std::nullopt;
   std::vector<InstallMessage> messages;
@@ -174,12 +181,11 @@ std::optional<Install> Planner::next_batch() {
     wipe(chains_);
   }
   if (messages.empty()) {
-    done_.insert(done_.end(), waiting_.begin(), waiting_.end());
-    waiting_.clear();
+    std::ranges::copy(take_waiting(), std::back_inserter(done_));
     return std::nullopt;
   }
   in_flight_.emplace(Batch{.generation = ++generation_, .messages = messages, .waiters = {}});
-  if (differs_.empty()) in_flight_->waiters = std::exchange(waiting_, {});
+  if (differs_.empty()) in_flight_->waiters = take_waiting();
   return Install{.generation = generation_, .messages = std::move(messages)};
 }
 
@@ -239,7 +245,7 @@ std::vector<RefusedMessage> Planner::acked(const Acked& ack) {
     for (const InstallMessage& message : batch.messages) settle(message);
     done_.insert(done_.end(), batch.waiters.begin(), batch.waiters.end());
   } else {
-    waiting_.insert(waiting_.end(), batch.waiters.begin(), batch.waiters.end());
+    std::ranges::for_each(batch.waiters, [this](const Waiter& waiter) { notify(waiter); });
     stalled_ = is_of_attachment(ack.error) || ack.index >= batch.messages.size();
     for (size_t i = 0; i < batch.messages.size(); ++i) {
       if (stalled_ || i != ack.index) retry(batch.messages[i]);

@@ -25,13 +25,13 @@ namespace sky::controlplane {
 /// Who waits until all that was put before stands.
 struct CircuitInstalled {
   CircuitId circuit;
-  bool operator==(const CircuitInstalled&) const = default;
+  auto operator<=>(const CircuitInstalled&) const = default;
 };
 struct KeysInstalled {
   KeyOwner owner;
   uint32_t index;
   uint64_t key_id;
-  bool operator==(const KeysInstalled&) const = default;
+  auto operator<=>(const KeysInstalled&) const = default;
 };
 using Waiter = std::variant<CircuitInstalled, KeysInstalled>;
 
@@ -59,7 +59,10 @@ class Planner {
   void erase(const RowKey& key);
   /// Goes with the next batch; the link or session it is for is wanted.
   void put_chain(const KeyChainMessage& chain);
-  void notify(const Waiter& waiter) { waiting_.push_back(waiter); }
+  /// Each is told once, however often it is asked for meanwhile.
+  void notify(const Waiter& waiter) {
+    if (asked_.insert(waiter).second) waiting_.push_back(waiter);
+  }
 
   /// What stands now, after the adopted rows were put.
   void attach(const std::vector<InstallMessage>& rows, TimeNs now);
@@ -100,6 +103,7 @@ class Planner {
   };
 
   void want(const InstallMessage& row);
+  std::vector<Waiter> take_waiting();
   void unwant(const RowKey& key, const InstallMessage& row);
   void add_puts(std::vector<InstallMessage>& messages);
   void add_deletes(std::vector<InstallMessage>& messages);
@@ -117,7 +121,8 @@ class Planner {
   std::set<RowKey> differs_;
   std::map<RowKey, TimeNs> orphans_;  ///< until when each is left alone
   std::vector<InstallMessage> chains_;
-  std::vector<Waiter> waiting_;
+  std::vector<Waiter> waiting_;  ///< in the order they came
+  std::set<Waiter> asked_;       ///< the same
   std::vector<Waiter> done_;
   std::set<RowKey> rules_;  ///< wanted, standing or on the way
   std::vector<RouteId> gone_;

@@ -37,6 +37,7 @@ class Quiescence {
   /// No worker runs any more: frees all that waits.
   void drain();
   bool limbo_empty() const { return limbo_.empty(); }
+  size_t limbo_size() const { return limbo_.size(); }
 
  private:
   struct Retired {

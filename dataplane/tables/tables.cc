@@ -80,7 +80,8 @@ bool Tables::settled() {
     const KeyRing* ring = ring_of(chain.first, chain.second);
     return ring == nullptr || ring->receive.ready();
   });
-  return unready_.empty();
+  // A worker that hangs ends no grace: what the next batches would replace must not pile up.
+  return unready_.empty() && quiescence_.limbo_size() <= kMaxBatch;
 }
 
 void Tables::confirm(KeyRing& ring, KeyOwner owner, uint32_t index, std::vector<InstallMessage>& events) {

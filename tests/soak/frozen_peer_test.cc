@@ -203,5 +203,37 @@ TEST_F(FrozenPeer, TheMainCoreStandsStill) {
   node.events();
 }
 
+TEST_F(FrozenPeer, AWorkerStandsStill) {
+  contract_.attach();
+  node.quiescence().online(0);  // and never quiescent again
+  const int64_t before = resident_bytes();
+  Loop loop;
+  uint64_t generation = 0;
+  const auto puts = [&] {  // each replaces what the batch before it put
+    std::vector<InstallMessage> messages;
+    for (uint16_t index = 4; index < 64; ++index) {
+      LinkMessage put = link_put({index, index, index}, 2);
+      put.cookie = generation;
+      messages.push_back(message(put));
+    }
+    return messages;
+  };
+  const uint32_t batches = soak_size(1'500u, 15'000u);
+  for (uint32_t i = 0; i < batches; ++i) {
+    if (contract_.attachment().install({generation + 1, puts()})) ++generation;
+    loop.turn([&] { contract_.main_turn(); });
+    ASSERT_TRUE(contract_.attachment().turn());
+  }
+  loop.expect_fluent("main core without grace", resident_bytes() - before);
+  EXPECT_LE(acks_.size(), kMaxBatch / 60 + 1) << "batches are taken though nothing of earlier ones can be freed";
+  EXPECT_GT(generation, acks_.size());
+  for (int turns = 0; turns < 10'000 && acks_.size() < generation; ++turns) {
+    node.worker_turn();
+    contract_.turn();
+  }
+  EXPECT_EQ(acks_.size(), generation);
+  for (unsigned port = 0; port < 3; ++port) node.port(port).pop_all();
+}
+
 }  // namespace
 }  // namespace sky::soak

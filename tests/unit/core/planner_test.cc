@@ -115,6 +115,19 @@ TEST_F(PlannerTest, WaitersAreToldWhenAllBeforeThemStands) {
   EXPECT_EQ(planner.take_done(), std::vector{one}) << "nothing to wait for";
 }
 
+TEST_F(PlannerTest, WhoAsksOftenIsToldOnce) {
+  planner.attach({}, 0);
+  const Waiter one = CircuitInstalled{{1}}, two = CircuitInstalled{{2}};
+  planner.put(rule(5));
+  for (const Waiter& waiter : {two, one, two, one, two}) planner.notify(waiter);
+  batch();
+  planner.notify(two);  // of after that batch
+  ack();
+  EXPECT_EQ(planner.take_done(), (std::vector{two, one})) << "in the order they came";
+  EXPECT_FALSE(planner.next_batch());
+  EXPECT_EQ(planner.take_done(), std::vector{two});
+}
+
 TEST_F(PlannerTest, ARefusalDropsTheCulpritAndTriesTheRestAgain) {
   planner.attach({}, 0);
   planner.put(rule(5));

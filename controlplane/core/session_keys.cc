@@ -239,6 +239,9 @@ void Sessions::on_packet(const Ipv6Address& peer, ByteView message, LinkIndex fr
 void Sessions::on_link_up() {
   for (const auto& [peer, session] : sessions_) {
     if (!session.keyed && !session.initiation.empty()) send_over_(peer, session.initiation);
+    // The link may be up at the other end first, and bring an initiation that could not be answered.
+    if (session.answered && session.answered->by_packet && !session.our_reply.empty())
+      send_over_(peer, session.our_reply);
   }
 }
 

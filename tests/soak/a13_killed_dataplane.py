@@ -36,12 +36,12 @@ def free_pages():
     return int(next(line.split()[1] for line in lines if line.startswith("HugePages_Free")))
 
 
-def record(lab, pcap, least):
+def record(lab, pcap, least, *pace):
     """Frames from a1 to b1 as the wire had them, at least so many."""
     capture = Capture(lab, "b1", "a1-b1", pcap)
     there, frames = lab.addresses("b1")["ipv6"], 0
     while frames < least:
-        Iperf(lab, "a1", "b1", there, 1, 5201, "-M", "600").finish()
+        Iperf(lab, "a1", "b1", there, 1, 5201, "-M", "600", *pace).finish()
         frames = captured_frames(Path(pcap).read_bytes())
     capture.finish()
 
@@ -68,7 +68,7 @@ def run(row):
             row.figure(f"{pages} hugepages" if pages == PAGES else "without hugepages: the kernel has none to give")
             pcap, silences, replayed, reasons = Path(folder) / "wire.pcap", [], 0, set()
             for _ in range(row.size(2, 50)):
-                record(lab, pcap, row.size(10_000, 100_000))
+                record(lab, pcap, *row.size((10_000, "-b", "80M"), (100_000,)))
                 silences.append(kill_under_traffic(row, lab))
                 sent, grown = replay(row, lab, pcap)
                 replayed, reasons = replayed + sent, reasons | set(grown)

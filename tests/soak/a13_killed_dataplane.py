@@ -60,23 +60,31 @@ def replay(row, lab, pcap):
     return sent, grown
 
 
+def in_one_lab(row, pages, pcap, count):
+    """(silences in s, frames replayed, reasons of their drops) of so many kills. Few in one lab: a link that fails again
+    and again is held down longer each time."""
+    silences, replayed, reasons = [], 0, set()
+    with two_nodes() as lab:
+        if pages == PAGES:
+            use_hugepages(lab, "b1")
+        for _ in range(count):
+            record(lab, pcap, *row.size((10_000, "-b", "80M"), (100_000,)))
+            silences.append(kill_under_traffic(row, lab))
+            sent, grown = replay(row, lab, pcap)
+            replayed, reasons = replayed + sent, reasons | set(grown)
+    return silences, replayed, reasons
+
+
 def run(row):
     with hugepages(PAGES) as pages, tempfile.TemporaryDirectory() as folder:
-        with two_nodes() as lab:
-            if pages == PAGES:
-                use_hugepages(lab, "b1")
-            row.figure(f"{pages} hugepages" if pages == PAGES else "without hugepages: the kernel has none to give")
-            pcap, silences, replayed, reasons = Path(folder) / "wire.pcap", [], 0, set()
-            for _ in range(row.size(2, 50)):
-                record(lab, pcap, *row.size((10_000, "-b", "80M"), (100_000,)))
-                silences.append(kill_under_traffic(row, lab))
-                sent, grown = replay(row, lab, pcap)
-                replayed, reasons = replayed + sent, reasons | set(grown)
-        silences.sort()
-        p99 = silences[round(0.99 * (len(silences) - 1))]
-        row.figure(f"{len(silences)} kills: forwarding again after {silences[0]:.2f} to {silences[-1]:.2f} s")
-        row.figure(f"{replayed} old frames replayed, 0 accepted ({', '.join(sorted(reasons))})")
-        row.expect(p99 <= row.size(MOST_BACK_CI_S, MOST_BACK_S), f"forwarding again only after {silences} s")
+        row.figure(f"{pages} hugepages" if pages == PAGES else "without hugepages: the kernel has none to give")
+        labs = [in_one_lab(row, pages, Path(folder) / "wire.pcap", 2) for _ in range(row.size(1, 25))]
+    silences = sorted(silence for each, _, _ in labs for silence in each)
+    p99 = silences[round(0.99 * (len(silences) - 1))]
+    reasons = set().union(*(reasons for _, _, reasons in labs))
+    row.figure(f"{len(silences)} kills: forwarding again after {silences[0]:.2f} to {silences[-1]:.2f} s")
+    row.figure(f"{sum(sent for _, sent, _ in labs)} old frames replayed, 0 accepted ({', '.join(sorted(reasons))})")
+    row.expect(p99 <= row.size(MOST_BACK_CI_S, MOST_BACK_S), f"forwarding again only after {silences} s")
 
 
 def use_hugepages(lab, node):

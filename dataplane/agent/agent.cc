@@ -295,8 +295,9 @@ void Agent::lower_packets() {
 }
 
 bool Agent::lower(const ControlPacket& packet) {
-  // A handshake has no link yet: the first worker sends it.
-  const unsigned worker = packet.kind == SlotKind::handshake ? 0 : view_.owner(packet.link);
+  // A handshake has no link yet.
+  const unsigned worker =
+      packet.kind == SlotKind::handshake ? view_.hears(packet.port, packet.mac) : view_.owner(packet.link);
   if (!channels_[worker]->down.producer.push(packet)) return false;
   pushed_down_[worker] = true;
   return true;

@@ -54,6 +54,8 @@ class TableView {
   virtual uint32_t destination_count() const = 0;
   /// The worker that seals on this link: packets of the control plane go there.
   virtual unsigned owner(LinkIndex link) const = 0;
+  /// The worker that a neighbour's handshake frames come to: the one to call it, whose rations then know it.
+  virtual unsigned hears(PortIndex port, const MacAddress& from) const = 0;
 };
 
 class Applier {

@@ -23,6 +23,12 @@ class PortPolls {
       : ports_(std::move(ports)), workers_(workers), emptied_ns_(ports_.size() * workers) {}
 
   const PortPolling& of(PortIndex port) const { return ports_[to_underlying(port)]; }
+  /// The worker that gets handshake frames of this sender: they carry its own address, whatever lane sends them. The
+  /// first for a port that is not there.
+  unsigned hears(PortIndex port, const MacAddress& from) const {
+    if (to_underlying(port) >= ports_.size()) return 0;
+    return of(port).by_lane ? from.back() % workers_ : of(port).worker;
+  }
   bool polls(PortIndex port, unsigned worker) const { return of(port).by_lane || of(port).worker == worker; }
 
   /// Worker: a poll at `now_ns` took all that waited, or kAsleep: a frame will wake it.

@@ -81,6 +81,7 @@ class Tables final : public TableView, public Applier, public Dumper {
   std::optional<GroupIndex> destination(const DestinationMessage& key) const override;
   uint32_t destination_count() const override { return destinations->count(); }
   unsigned owner(LinkIndex link) const override;
+  unsigned hears(PortIndex port, const MacAddress& from) const override { return polls.hears(port, from); }
 
   // Applier
   bool stage_destination(const DestinationMessage& put) override;

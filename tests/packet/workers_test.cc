@@ -43,6 +43,27 @@ TEST_F(Workers, EachJudgesTheLinksOfItsPorts) {
   EXPECT_FALSE(node.tables->links.find(right.link)->usable());
 }
 
+TEST_F(Workers, WhoIsCalledIsKnownToTheWorkerThatHearsIt) {
+  ControlPacket call{
+      .kind = SlotKind::handshake, .length = 168, .port = PortIndex{1}, .mac = right.mac, .ether_type = 0x88B5};
+  call.payload[0] = 1;  // an initiation
+  node.inject(call);
+  EXPECT_EQ(1u, node.exchange(1, {}).size());
+  Bytes initiation(168);
+  initiation[0] = 1;
+  const Bytes answer =
+      right.ethernet_towards_node() + Header{.version_kind = 0x13, .hop_limit = 0}.bytes() + initiation;
+  for (uint8_t stranger = 0; stranger < 60; ++stranger) {  // the port's ration is spent
+    Bytes frame = answer;
+    frame[11] = stranger;
+    node.exchange(1, {frame});
+  }
+  node.punts();
+  node.change();
+  EXPECT_EQ(1, (node.exchange(1, {answer}), node.change().punted));
+  node.punts();
+}
+
 TEST_F(Workers, PeersLanesHaveWindowsOfTheirOwn) {
   LinkMessage wide = link_put(left, 0);
   wide.lanes = 3;

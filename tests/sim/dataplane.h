@@ -102,6 +102,7 @@ class Dataplane final : public dataplane::TableView, public dataplane::Applier {
   std::optional<GroupIndex> destination(const DestinationMessage& key) const override;
   uint32_t destination_count() const override { return static_cast<uint32_t>(destinations_.size()); }
   unsigned owner(LinkIndex) const override { return 0; }
+  unsigned hears(PortIndex, const MacAddress&) const override { return 0; }
 
   // Applier
   bool stage_destination(const DestinationMessage& put) override;

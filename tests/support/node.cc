@@ -159,7 +159,8 @@ std::vector<Bytes> Node::tun_read() {
 }
 
 void Node::inject(const ControlPacket& packet) {
-  WorkerChannel& to = channel(packet.kind == SlotKind::handshake ? 0 : tables->owner(packet.link));
+  const bool handshake = packet.kind == SlotKind::handshake;
+  WorkerChannel& to = channel(handshake ? tables->hears(packet.port, packet.mac) : tables->owner(packet.link));
   if (!to.down.producer.push(packet)) throw std::runtime_error("the channel is full");
 }
 

@@ -99,6 +99,7 @@ class Model final : public TableView, public Applier, public Dumper {
   }
   uint32_t destination_count() const override { return static_cast<uint32_t>(state.destinations.size()); }
   unsigned owner(LinkIndex) const override { return 0; }
+  unsigned hears(PortIndex, const MacAddress&) const override { return 0; }
 
   // Applier
   bool stage_destination(const DestinationMessage& put) override {

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iostream>
 #include <random>
+#include <set>
 
 #include "tests/support/soak.h"
 
@@ -184,7 +185,7 @@ std::vector<std::string> keys_that_hash_alike(size_t count) {
   const auto mix = [](uint64_t value) { return value ^ (value >> 47); };
   const auto plain = [](uint8_t byte) { return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\'; };
   std::mt19937_64 chance(1);
-  std::vector<std::string> keys;
+  std::set<std::string> keys;
   constexpr uint64_t kAll = 0x5ca1ab1e;
   while (keys.size() < count) {
     std::string key(16, 'a');
@@ -195,9 +196,9 @@ std::vector<std::string> keys_that_hash_alike(size_t count) {
     // For the second block there are as many tries as there are first ones: the state is what differs.
     const uint64_t second = mix((kAll ^ state) * inverse) * inverse;
     std::memcpy(key.data() + 8, &second, 8);
-    if (std::all_of(key.begin() + 8, key.end(), plain)) keys.push_back(std::move(key));
+    if (std::all_of(key.begin() + 8, key.end(), plain)) keys.insert(std::move(key));
   }
-  return keys;
+  return {keys.begin(), keys.end()};
 }
 
 double parse_seconds(const std::vector<std::string>& keys) {

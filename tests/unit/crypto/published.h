@@ -32,6 +32,7 @@ inline std::filesystem::path folder() {
 /// Hexadecimal, or a text between quotes.
 inline Bytes value_of(const std::string& text) {
   if (text.starts_with('"')) return Bytes(text.begin() + 1, text.end() - 1);
+  if (text.empty()) return {};
   Bytes bytes(text.size() / 2);
   if (sodium_hex2bin(bytes.data(), bytes.size(), text.data(), text.size(), nullptr, nullptr, nullptr) != 0)
     throw std::runtime_error("not hexadecimal: " + text);

@@ -237,11 +237,7 @@ Result<> Process::start_agent(const RouterConfig& config) {
   endpoint_ = std::move(*endpoint);
   dead_routes_ = std::make_unique<DeadRoutes>(
       tables_->rules,
-      DeadRoutes::Hooks{.usable =
-                            [this](LinkIndex link) {
-                              const Link* found = tables_->links.find(to_underlying(link));
-                              return found != nullptr && found->usable();
-                            },
+      DeadRoutes::Hooks{.usable = [this](LinkIndex link) { return tables_->links_up.test(link); },
                         .send = [this](const ControlPacket& packet) { return agent_->lower(packet); },
                         .circuit_died = [this](RouteId consume) { tables_->circuit_died(consume, events_); }});
   agent_ = std::make_unique<Agent>(

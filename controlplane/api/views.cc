@@ -103,6 +103,8 @@ Json circuits_view(const ViewContext& context) {
              {"links", names(circuit.links)},
              {"upstream_link", circuit.upstream_link},
              {"downstream_link", circuit.downstream_link},
+             {"upstream_alternate", circuit.upstream_alternate},
+             {"downstream_alternate", circuit.downstream_alternate},
              {"route_from_upstream", to_underlying(circuit.route_from_upstream)},
              {"route_from_downstream", to_underlying(circuit.route_from_downstream)},
              {"age_ns", circuit.age_ns},

@@ -56,8 +56,8 @@ bool adopt_end(const AdoptionParts& parts, Circuit& circuit, const Rule& rule) {
 }
 
 bool has_adopted_links(const Links& links, const Circuit& circuit) {
-  return std::ranges::all_of(std::array{circuit.up, circuit.down},
-                             [&](const Leg& leg) { return leg.mine == kControlRoute || links.is_adopted(leg.link); });
+  const auto adopted = [&](const Way& way) { return way.mine == kControlRoute || links.is_adopted(way.link); };
+  return std::ranges::all_of(circuit.up.ways(), adopted) && std::ranges::all_of(circuit.down.ways(), adopted);
 }
 
 std::map<CircuitId, CircuitRows> circuits_of(const std::vector<InstallMessage>& rows, RouteIds& routes) {

@@ -31,6 +31,21 @@ uint16_t Circuits::link_mtu(LinkIndex link) const {
   return static_cast<uint16_t>(std::max<size_t>(links_.mtu(link) - kDatagramOverhead, kLeastMtu));
 }
 
+uint16_t Circuits::leg_mtu(const Leg& leg) const {
+  const uint16_t mtu = link_mtu(leg.link);
+  return leg.has_alternate() ? std::min(mtu, link_mtu(leg.alternate.link)) : mtu;
+}
+
+std::optional<Way> Circuits::usable_way(const Leg& leg) const {
+  if (links_.usable(leg.link)) return leg;
+  if (leg.protects() && links_.usable(leg.alternate.link)) return leg.alternate;
+  return std::nullopt;
+}
+
+void Circuits::say(const Leg& leg, const Signal& signal) {
+  say(leg.has_alternate() && !links_.usable(leg.link) ? leg.alternate.link : leg.link, signal);
+}
+
 void Circuits::say(LinkIndex link, const Signal& signal) {
   if (links_.usable(link)) context_.out.send_on_link(link, PacketType::signal, encode_signal(signal));
 }
@@ -38,7 +53,7 @@ void Circuits::say(LinkIndex link, const Signal& signal) {
 Circuit& Circuits::insert(Circuit circuit) {
   const CircuitId id = circuit.id;
   if (circuit.is_end()) {
-    ends_by_route_.emplace(to_underlying(circuit.leg().mine), id);
+    for (const Way& way : circuit.leg().ways()) ends_by_route_.emplace(to_underlying(way.mine), id);
     by_peer_.emplace(circuit.peer, id);
   }
   return circuits_.emplace(id, std::move(circuit)).first->second;
@@ -71,20 +86,40 @@ void Circuits::put_rules(Circuit& circuit) {
   }
 }
 
+/// A route ID of this circuit is not used any more.
+void Circuits::let_go(const Circuit& circuit, RouteId mine) {
+  if (circuit.is_end()) ends_by_route_.erase(to_underlying(mine));
+  if (context_.planner.knows(rule_key(mine))) {
+    context_.planner.erase(rule_key(mine));
+  } else {
+    context_.routes.release(mine, context_.now);
+  }
+}
+
+void Circuits::add_alternate(Leg& leg, std::optional<LinkIndex> parallel) {
+  const auto route = parallel ? context_.routes.allocate(context_.now) : std::nullopt;
+  if (route) leg.alternate = {.link = *parallel, .mine = *route};
+}
+
+void Circuits::drop_alternate(const Circuit& circuit, Leg& leg) {
+  if (leg.has_alternate()) let_go(circuit, leg.alternate.mine);
+  leg.alternate = {};
+}
+
+AlternateWay Circuits::offered(const Leg& leg) const {
+  if (!leg.has_alternate()) return {};
+  return {.link = context_.network.link(leg.alternate.link).id, .route = leg.alternate.mine};
+}
+
 void Circuits::remove(CircuitId id) {
   Circuit* circuit = get(id);
   if (circuit == nullptr) return;
-  for (const Leg& leg : {circuit->up, circuit->down}) {
-    if (leg.mine == kControlRoute) continue;
-    if (circuit->ruled) {
-      context_.planner.erase(rule_key(leg.mine));
-    } else {
-      context_.routes.release(leg.mine, context_.now);
-    }
+  for (Leg* leg : {&circuit->up, &circuit->down}) {
+    drop_alternate(*circuit, *leg);
+    if (leg->mine != kControlRoute) let_go(*circuit, leg->mine);
   }
   if (circuit->is_end()) {
     if (circuit->group) ends_->leave(*circuit);
-    ends_by_route_.erase(to_underlying(circuit->leg().mine));
     const auto [first, last] = by_peer_.equal_range(circuit->peer);
     const auto mine = std::find_if(first, last, [&](const auto& each) { return each.second == id; });
     if (mine != last) by_peer_.erase(mine);
@@ -109,11 +144,12 @@ void Circuits::on_signal(LinkIndex from, ByteView payload) {
 
 void Circuits::on_message(LinkIndex from, const SetupReply& reply) {
   Circuit* circuit = get(reply.circuit);
-  if (circuit == nullptr || circuit->role == CircuitRole::egress || circuit->down.link != from) return;
+  if (circuit == nullptr || circuit->role == CircuitRole::egress || !circuit->down.goes_by(from)) return;
   if (reply.hop != circuit->hop + 1) return;
   if (circuit->role == CircuitRole::ingress) return on_ingress_reply(*circuit, reply);
   if (!circuit->reply_due) return;
   circuit->down.theirs = reply.forward_route;
+  circuit->down.alternate.theirs = reply.alternate_route;
   circuit->mtu = std::min(circuit->mtu, reply.mtu);
   circuit->blob = reply.blob;
   if (circuit->state == CircuitState::asking) circuit->state = CircuitState::installing;
@@ -123,11 +159,11 @@ void Circuits::on_message(LinkIndex from, const SetupReply& reply) {
 
 void Circuits::on_message(LinkIndex from, const SetupRefused& refused) {
   Circuit* circuit = get(refused.circuit);
-  if (circuit == nullptr || circuit->role == CircuitRole::egress || circuit->down.link != from) return;
+  if (circuit == nullptr || circuit->role == CircuitRole::egress || !circuit->down.goes_by(from)) return;
   if (circuit->role == CircuitRole::ingress) return on_ingress_refused(*circuit, refused);
   if (!circuit->reply_due) return;
   circuit->reply_due = false;
-  say(circuit->up.link, refused);
+  say(circuit->up, refused);
   if (circuit->state != CircuitState::up) remove(refused.circuit);
 }
 
@@ -135,9 +171,9 @@ void Circuits::on_message(LinkIndex from, const Close& close) {
   Circuit* circuit = get(close.circuit);
   if (circuit == nullptr) return;
   const Leg& came = close.towards == Towards::egress ? circuit->up : circuit->down;
-  if (came.link != from) return;
+  if (!came.goes_by(from)) return;
   const Leg& onward = close.towards == Towards::egress ? circuit->down : circuit->up;
-  if (onward.link != kNoLink) say(onward.link, close);
+  if (onward.link != kNoLink) say(onward, close);
   if (circuit->is_end()) {
     context_.log(LogLevel::info, "{} closed by the other side: {}", describe(*circuit), name_of(close.reason));
     ends_->failed(*circuit, close.reason);
@@ -150,7 +186,7 @@ void Circuits::on_message(LinkIndex from, const Trace& trace) {
   if (circuit == nullptr || circuit->state != CircuitState::up) return;
   const bool down = trace.towards == Towards::egress;
   const Leg& came = down ? circuit->up : circuit->down;
-  if (came.link != from) return;
+  if (!came.goes_by(from)) return;
   say(from, TraceReply{.towards = trace.towards,
                        .hop = trace.hop,
                        .circuit = trace.circuit,
@@ -161,17 +197,17 @@ void Circuits::on_message(LinkIndex from, const Trace& trace) {
   if (onward.link == kNoLink || next < 0 || next >= static_cast<int>(kMostPathNodes)) return;
   Trace passed = trace;
   passed.hop = static_cast<uint8_t>(next);
-  say(onward.link, passed);
+  say(onward, passed);
 }
 
 void Circuits::on_message(LinkIndex from, const TraceReply& reply) {
   const Circuit* circuit = find(reply.circuit);
   if (circuit == nullptr) return;
   const bool down = reply.towards == Towards::egress;
-  if ((down ? circuit->down : circuit->up).link != from) return;
+  if (!(down ? circuit->down : circuit->up).goes_by(from)) return;
   const Leg& back = down ? circuit->up : circuit->down;
   if (back.link != kNoLink) {
-    say(back.link, reply);
+    say(back, reply);
   } else {
     ends_->traced(*circuit, reply);
   }
@@ -181,7 +217,7 @@ void Circuits::trace(const Circuit& circuit, uint32_t probe) {
   const Towards towards = circuit.role == CircuitRole::ingress ? Towards::egress : Towards::ingress;
   const int next = circuit.hop + (towards == Towards::egress ? 1 : -1);
   if (next < 0) return;
-  say(circuit.leg().link,
+  say(circuit.leg(),
       Trace{.towards = towards, .hop = static_cast<uint8_t>(next), .circuit = circuit.id, .probe = probe});
 }
 
@@ -225,7 +261,7 @@ void Circuits::fail(Circuit& circuit, CircuitReason reason) {
 void Circuits::end(Circuit& circuit, CircuitReason reason) {
   for (const auto& [leg, towards] :
        {std::pair(circuit.up, Towards::ingress), std::pair(circuit.down, Towards::egress)}) {
-    if (leg.link != kNoLink) say(leg.link, Close{.reason = reason, .towards = towards, .circuit = circuit.id});
+    if (leg.link != kNoLink) say(leg, Close{.reason = reason, .towards = towards, .circuit = circuit.id});
   }
   remove(circuit.id);
 }
@@ -238,11 +274,12 @@ void Circuits::close(const CircuitId& id, CircuitReason reason) {
 }
 
 bool Circuits::send_over(const Circuit& circuit, PacketType type, ByteView payload) {
-  if (circuit.state != CircuitState::up || !links_.usable(circuit.leg().link)) return false;
+  const auto way = usable_way(circuit.leg());
+  if (circuit.state != CircuitState::up || !way) return false;
   ControlPacket packet{.kind = SlotKind::route_packet,
                        .type = to_underlying(type),
-                       .link = circuit.leg().link,
-                       .route = circuit.leg().theirs,
+                       .link = way->link,
+                       .route = way->theirs,
                        .hop_limit = circuit.hop_limit,
                        .treatment = circuit.treatment};
   set_payload(packet, payload);
@@ -297,6 +334,8 @@ std::vector<CircuitSnapshot> Circuits::snapshot() const {
                     .links = network.link_names(circuit.path),
                     .upstream_link = name(circuit.up.link),
                     .downstream_link = name(circuit.down.link),
+                    .upstream_alternate = circuit.up.protects() ? name(circuit.up.alternate.link) : "",
+                    .downstream_alternate = circuit.down.protects() ? name(circuit.down.alternate.link) : "",
                     .age_ns = context_.now - circuit.made_ns,
                     .refreshed_ns = context_.now - circuit.refreshed_ns,
                     .expires_in_ns = circuit.expires_ns - std::min(circuit.expires_ns, context_.now),

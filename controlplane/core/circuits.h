@@ -110,9 +110,21 @@ class Circuits {
   void fail(Circuit& circuit, CircuitReason reason);
   void end(Circuit& circuit, CircuitReason reason);
   void say(LinkIndex link, const Signal& signal);
+  void say(const Leg& leg, const Signal& signal);
   void refuse(LinkIndex link, const Setup& setup, CircuitReason reason, std::string text = {});
+  void refuse(const Leg& leg, const Setup& setup, CircuitReason reason, std::string text = {});
   void schedule(const Circuit& circuit);
   uint16_t link_mtu(LinkIndex link) const;
+  /// The least over both ways.
+  uint16_t leg_mtu(const Leg& leg) const;
+  /// The way that packets can take now.
+  std::optional<Way> usable_way(const Leg& leg) const;
+  /// A route ID by that parallel link, or none when there is no room: a circuit works without.
+  void add_alternate(Leg& leg, std::optional<LinkIndex> parallel);
+  void drop_alternate(const Circuit& circuit, Leg& leg);
+  void let_go(const Circuit& circuit, RouteId mine);
+  AlternateWay offered(const Leg& leg) const;
+  void take_offer(Circuit& circuit, const AlternateWay& offer);
   std::string describe(const Circuit& circuit) const;
 
   Context& context_;

@@ -12,19 +12,28 @@ constexpr uint64_t kSetupTime_ns = 10 * kSecondNs;
 }  // namespace
 
 void Circuits::refuse(LinkIndex link, const Setup& setup, CircuitReason reason, std::string text) {
-  say(link, SetupRefused{.reason = reason, .hop = setup.hop, .circuit = setup.circuit, .text = std::move(text)});
+  refuse(Leg{{.link = link}}, setup, reason, std::move(text));
+}
+
+void Circuits::refuse(const Leg& leg, const Setup& setup, CircuitReason reason, std::string text) {
+  say(leg, SetupRefused{.reason = reason, .hop = setup.hop, .circuit = setup.circuit, .text = std::move(text)});
 }
 
 void Circuits::on_setup(LinkIndex from, Setup& setup) {
   const OwnLink& link = context_.network.link(from);
-  const SetupOrigin origin{.self = context_.network.address(), .neighbour = link.peer, .link = link.id};
+  const LinkId wanted = setup.path[setup.hop].link;
+  // While the link of the path is down, a refresh comes by a parallel one.
+  const auto named = context_.network.own_link(wanted);
+  const LinkIndex path_link = named && context_.network.parallel(*named, from) ? *named : from;
+  const SetupOrigin origin{
+      .self = context_.network.address(), .neighbour = link.peer, .link = context_.network.link(path_link).id};
   if (std::string wrong = misplaced(setup, origin); !wrong.empty()) {
     return refuse(from, setup, CircuitReason::malformed, std::move(wrong));
   }
   Circuit* circuit = get(setup.circuit);
-  if (circuit != nullptr && !circuit->fits(setup, from)) return refuse(from, setup, CircuitReason::conflict);
+  if (circuit != nullptr && !circuit->fits(setup, path_link)) return refuse(from, setup, CircuitReason::conflict);
   if (circuit == nullptr) {
-    const auto made = make(from, setup);
+    const auto made = make(path_link, setup);
     if (!made) return refuse(from, setup, made.error());
     circuit = *made;
   }
@@ -74,7 +83,11 @@ std::expected<Circuit*, CircuitReason> Circuits::make(LinkIndex from, const Setu
     const auto down = circuit.role == CircuitRole::transit && up ? context_.routes.allocate(context_.now) : RouteId{0};
     circuit.up.mine = up.value_or(RouteId{0});
     circuit.down.mine = down.value_or(RouteId{0});
-    if (up && down) return &insert(std::move(circuit));
+    if (up && down) {
+      if (circuit.role == CircuitRole::transit)
+        add_alternate(circuit.down, context_.network.parallel_to(circuit.down.link));
+      return &insert(std::move(circuit));
+    }
     context_.routes.release(circuit.up.mine, context_.now);
     reason = CircuitReason::full;
     if (circuit.role == CircuitRole::egress) {
@@ -115,9 +128,23 @@ CircuitReason Circuits::make_egress(Circuit& circuit, const Setup& setup) {
   return CircuitReason::none;
 }
 
+/// The second way of this hop that the node before it offers: believed where it is a link to that same node.
+void Circuits::take_offer(Circuit& circuit, const AlternateWay& offer) {
+  Leg& leg = circuit.up;
+  const auto link = context_.network.own_link(offer.link);
+  const bool good = link && context_.network.parallel(*link, leg.link);
+  if (leg.has_alternate() && (!good || leg.alternate.link != *link)) drop_alternate(circuit, leg);
+  if (!good) return;
+  if (!leg.has_alternate()) {
+    add_alternate(leg, *link);
+    if (leg.has_alternate() && circuit.is_end()) ends_by_route_.emplace(to_underlying(leg.alternate.mine), circuit.id);
+  }
+  leg.alternate.theirs = offer.route;
+}
+
 /// What a SETUP says anew each time.
 void Circuits::take_over(Circuit& circuit, const Setup& setup) {
-  const bool other_route = circuit.up.theirs != setup.return_route;
+  const Leg before = circuit.up;
   circuit.path = setup.path;
   circuit.path_hash = hash_of(setup.path);
   circuit.hop = setup.hop;
@@ -126,31 +153,33 @@ void Circuits::take_over(Circuit& circuit, const Setup& setup) {
   circuit.hop_limit = setup.hop_limit;
   circuit.standby = setup.standby;
   circuit.life_s = setup.life_s;
-  circuit.mtu = std::min(setup.mtu, link_mtu(circuit.up.link));
+  take_offer(circuit, setup.alternate);
+  circuit.mtu = std::min(setup.mtu, leg_mtu(circuit.up));
   circuit.reply_due = true;
-  if (circuit.role == CircuitRole::transit && circuit.ruled && other_route) put_rules(circuit);
+  if (circuit.role == CircuitRole::transit && circuit.ruled && circuit.up != before) put_rules(circuit);
   schedule(circuit);
 }
 
 void Circuits::pass_on(Circuit& circuit, Setup& setup) {
-  if (!links_.usable(circuit.down.link)) {
-    refuse(circuit.up.link, setup, CircuitReason::link_down);
+  if (!usable_way(circuit.down) && !links_.usable(circuit.down.link)) {
+    refuse(circuit.up, setup, CircuitReason::link_down);
     circuit.reply_due = false;
     return;
   }
-  circuit.mtu = std::min(circuit.mtu, link_mtu(circuit.down.link));
+  circuit.mtu = std::min(circuit.mtu, leg_mtu(circuit.down));
   circuit.blob.clear();
   setup.hop++;
   setup.return_route = circuit.down.mine;
+  setup.alternate = offered(circuit.down);
   setup.mtu = circuit.mtu;
-  say(circuit.down.link, setup);
+  say(circuit.down, setup);
 }
 
 void Circuits::take_in(Circuit& circuit, const Setup& setup) {
   if (!asks(circuit.peer)) sessions_.give_way(circuit.peer);
   const CircuitReason reason = sessions_.on_setup_blob(circuit.peer, setup.blob, circuit.up.link);
   if (reason != CircuitReason::none) {
-    refuse(circuit.up.link, setup, reason);
+    refuse(circuit.up, setup, reason);
     circuit.reply_due = false;
     if (circuit.state == CircuitState::asking) remove(circuit.id);
     return;
@@ -177,8 +206,12 @@ bool Circuits::asks(const Ipv6Address& peer) const {
 
 void Circuits::answer(Circuit& circuit) {
   circuit.reply_due = false;
-  SetupReply reply{
-      .hop = circuit.hop, .circuit = circuit.id, .forward_route = circuit.up.mine, .mtu = circuit.mtu, .blob = {}};
+  SetupReply reply{.hop = circuit.hop,
+                   .circuit = circuit.id,
+                   .forward_route = circuit.up.mine,
+                   .alternate_route = circuit.up.alternate.mine,
+                   .mtu = circuit.mtu,
+                   .blob = {}};
   if (circuit.role == CircuitRole::transit) {
     reply.blob = std::exchange(circuit.blob, {});
   } else if (!circuit.blob.empty()) {
@@ -186,7 +219,7 @@ void Circuits::answer(Circuit& circuit) {
     if (reply.blob.empty()) return;  // a later initiation took its place: the ingress asks with that one
     circuit.blob.clear();
   }
-  say(circuit.up.link, reply);
+  say(circuit.up, reply);
 }
 
 }  // namespace sky::controlplane

@@ -35,9 +35,8 @@ const Circuit* Circuits::start(const Path& path, unsigned rank) {
                   .state = CircuitState::asking,
                   .path = nodes,
                   .path_hash = hash_of(nodes),
-                  .down = {.link = *link, .mine = *route},
+                  .down = {{.link = *link, .mine = *route}},
                   .treatment = make_treatment(kOtherQueue, context_.config.circuits.protect),
-                  .mtu = link_mtu(*link),
                   .standby = rank != 0,
                   .life_s = static_cast<uint32_t>(context_.config.circuits.life_ns / kSecondNs),
                   .made_ns = context_.now,
@@ -48,6 +47,8 @@ const Circuit* Circuits::start(const Path& path, unsigned rank) {
   circuit.hop_limit =
       static_cast<uint8_t>(kLeastHopLimit + context_.random.number<uint8_t>() % (kMostHopLimit - kLeastHopLimit + 1));
   context_.random.fill(circuit.id);
+  add_alternate(circuit.down, network.parallel_to(*link));
+  circuit.mtu = leg_mtu(circuit.down);
   admission_.add(kNoLink);
   Circuit& made = insert(std::move(circuit));
   ask(made);
@@ -75,7 +76,7 @@ void Circuits::send_setup(Circuit& circuit) {
   asking.at = context_.now + (kFirstRetry_ns << asking.attempt);
   ++asking.attempt;
   schedule(circuit);
-  if (!links_.usable(circuit.down.link)) return;
+  if (!usable_way(circuit.down) && !links_.usable(circuit.down.link)) return;
   Setup setup{.refresh = circuit.state == CircuitState::up,
               .standby = circuit.standby,
               .attempt = static_cast<uint8_t>(asking.attempt - 1),
@@ -83,15 +84,16 @@ void Circuits::send_setup(Circuit& circuit) {
               .circuit = circuit.id,
               .life_s = circuit.life_s,
               .treatment = circuit.treatment,
-              .mtu = link_mtu(circuit.down.link),
+              .mtu = leg_mtu(circuit.down),
               .return_route = circuit.down.mine,
+              .alternate = offered(circuit.down),
               .stream_to_egress = circuit.send_stream,
               .stream_to_ingress = circuit.receive_stream,
               .hop_limit = circuit.hop_limit,
               .path = circuit.path,
               .blob = sessions_.blob_for_setup(circuit.peer)};
   setup.proof = sessions_.prove(circuit.peer, setup);
-  say(circuit.down.link, setup);
+  say(circuit.down, setup);
 }
 
 void Circuits::on_ingress_reply(Circuit& circuit, const SetupReply& reply) {
@@ -100,7 +102,8 @@ void Circuits::on_ingress_reply(Circuit& circuit, const SetupReply& reply) {
   if (!sessions_.usable(circuit.peer)) return;  // the answer to an older initiation: the next SETUP asks again
   const bool other_route = circuit.down.theirs != reply.forward_route;
   circuit.down.theirs = reply.forward_route;
-  circuit.mtu = std::min(link_mtu(circuit.down.link), reply.mtu);
+  circuit.down.alternate.theirs = reply.alternate_route;
+  circuit.mtu = std::min(leg_mtu(circuit.down), reply.mtu);
   circuit.asking.now = false;
   circuit.asking.at = context_.now + context_.config.circuits.refresh_ns;
   if (circuit.asking.repair_at != kNever) circuit.asking.repair_at = context_.now + kRepairAfter_ns;

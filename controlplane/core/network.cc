@@ -55,6 +55,14 @@ std::optional<LinkIndex> Network::own_link(const LinkId& id) const {
   return found == own_links_.end() ? std::nullopt : std::optional(found->second);
 }
 
+std::optional<LinkIndex> Network::parallel_to(LinkIndex link) const {
+  for (size_t step = 1; step < links_.size(); ++step) {
+    const LinkIndex other{static_cast<uint16_t>((to_underlying(link) + step) % links_.size())};
+    if (parallel(link, other)) return other;
+  }
+  return std::nullopt;
+}
+
 std::optional<NodeIndex> Network::find_node(const Ipv6Address& address) const {
   const auto found = nodes_.find(address);
   return found == nodes_.end() ? std::nullopt : std::optional(found->second);

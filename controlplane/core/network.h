@@ -41,6 +41,9 @@ class Network {
   const OwnLink& link(LinkIndex index) const { return links_[to_underlying(index)]; }
   bool has_link(LinkIndex index) const { return to_underlying(index) < links_.size(); }
   std::optional<LinkIndex> own_link(const LinkId& id) const;
+  bool parallel(LinkIndex one, LinkIndex other) const { return one != other && link(one).peer == link(other).peer; }
+  /// Another link to the same neighbour: the next one in order.
+  std::optional<LinkIndex> parallel_to(LinkIndex link) const;
 
   std::optional<NodeIndex> find_node(const Ipv6Address& address) const;
   const Ipv6Address& address_of(NodeIndex node) const { return addresses_[to_underlying(node)]; }

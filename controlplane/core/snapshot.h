@@ -45,10 +45,12 @@ struct CircuitSnapshot {
   std::string to;
   std::vector<std::string> nodes;  ///< of the whole path; empty when it was adopted and not refreshed yet
   std::vector<std::string> links;
-  std::string upstream_link;    ///< empty at the ingress
-  std::string downstream_link;  ///< empty at the egress
-  uint64_t age_ns = 0;          ///< since it was made or adopted
-  uint64_t refreshed_ns = 0;    ///< since it was last set up or refreshed
+  std::string upstream_link;         ///< empty at the ingress
+  std::string downstream_link;       ///< empty at the egress
+  std::string upstream_alternate;    ///< the parallel link taken while that one is down; empty: none
+  std::string downstream_alternate;  ///< the same
+  uint64_t age_ns = 0;               ///< since it was made or adopted
+  uint64_t refreshed_ns = 0;         ///< since it was last set up or refreshed
   uint64_t expires_in_ns = 0;
   uint16_t mtu = 0;  ///< IP packet, bytes
 

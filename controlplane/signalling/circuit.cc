@@ -8,9 +8,10 @@
 namespace sky::controlplane {
 namespace {
 
-constexpr uint64_t kRoleBits = 7;
+constexpr uint64_t kRoleBits = 3;
+constexpr uint64_t kAlternateBit = 4;
 
-enum class CookieRole : uint8_t { ingress = 1, transit_to_egress, transit_to_ingress, egress };
+enum class CookieRole : uint8_t { ingress, transit_to_egress, transit_to_ingress, egress };
 
 }  // namespace
 
@@ -35,76 +36,94 @@ uint64_t hash_of(const std::vector<PathNode>& path) {
   return first & ~uint64_t{7};
 }
 
-uint64_t Circuit::cookie(Towards towards) const {
+uint64_t Circuit::cookie(Towards towards, bool alternate) const {
   CookieRole word = CookieRole::egress;
   if (role == CircuitRole::ingress) word = CookieRole::ingress;
   if (role == CircuitRole::transit) {
     word = towards == Towards::egress ? CookieRole::transit_to_egress : CookieRole::transit_to_ingress;
   }
-  return path_hash | to_underlying(word);
+  return path_hash | (alternate ? kAlternateBit : 0) | to_underlying(word);
 }
 
 std::optional<CookieWord> read_cookie(uint64_t cookie) {
-  const uint64_t hash = cookie & ~kRoleBits;
+  const uint64_t hash = cookie & ~(kRoleBits | kAlternateBit);
+  const bool alternate = (cookie & kAlternateBit) != 0;
+  if (hash == 0) return std::nullopt;
   switch (CookieRole{static_cast<uint8_t>(cookie & kRoleBits)}) {
     case CookieRole::ingress:
-      return CookieWord{hash, CircuitRole::ingress, Towards::ingress};
+      return CookieWord{hash, CircuitRole::ingress, Towards::ingress, alternate};
     case CookieRole::transit_to_egress:
-      return CookieWord{hash, CircuitRole::transit, Towards::egress};
+      return CookieWord{hash, CircuitRole::transit, Towards::egress, alternate};
     case CookieRole::transit_to_ingress:
-      return CookieWord{hash, CircuitRole::transit, Towards::ingress};
+      return CookieWord{hash, CircuitRole::transit, Towards::ingress, alternate};
     case CookieRole::egress:
-      return CookieWord{hash, CircuitRole::egress, Towards::egress};
+      return CookieWord{hash, CircuitRole::egress, Towards::egress, alternate};
   }
   return std::nullopt;
 }
 
 std::vector<RuleMessage> Circuit::rules(const End& end) const {
-  const auto message = [&](Towards towards, const Rule& rule) {
-    return RuleMessage{.rule = rule, .circuit = id, .cookie = cookie(towards)};
+  std::vector<RuleMessage> made;
+  const auto add = [&](Towards towards, const Way& way, const Leg& leg, const Rule& rule) {
+    const bool alternate = way.link != leg.link;
+    made.push_back({.rule = rule, .circuit = id, .cookie = cookie(towards, alternate)});
   };
   if (is_end()) {
     const Towards towards = role == CircuitRole::ingress ? Towards::ingress : Towards::egress;
-    return {message(towards, {.route_id = leg().mine,
-                              .in_link = leg().link,
-                              .action = RuleAction::consume,
-                              .treatment = treatment,
-                              .next_link = kNoLink,
-                              .alternate_link = kNoLink,
-                              .twin = leg().theirs,
-                              .session = end.session,
-                              .stream = receive_stream,
-                              .streams = end.streams,
-                              .worker = end.worker})};
+    for (const Way& way : leg().ways()) {
+      add(towards, way, leg(),
+          {.route_id = way.mine,
+           .in_link = way.link,
+           .action = RuleAction::consume,
+           .treatment = treatment,
+           .next_link = kNoLink,
+           .alternate_link = kNoLink,
+           .twin = way.theirs,
+           .session = end.session,
+           .stream = receive_stream,
+           .streams = end.streams,
+           .worker = end.worker});
+    }
+    return made;
   }
   const auto forward = [&](Towards towards, const Leg& from, const Leg& to) {
-    return message(towards, {.route_id = from.mine,
-                             .in_link = from.link,
-                             .action = RuleAction::forward,
-                             .treatment = treatment,
-                             .next_link = to.link,
-                             .alternate_link = kNoLink,
-                             .next_route = to.theirs,
-                             .twin = to.mine,
-                             .session = kNoSession});
+    for (const Way& way : from.ways()) {
+      add(towards, way, from,
+          {.route_id = way.mine,
+           .in_link = way.link,
+           .action = RuleAction::forward,
+           .treatment = treatment,
+           .next_link = to.link,
+           .alternate_link = to.protects() ? to.alternate.link : kNoLink,
+           .next_route = to.theirs,
+           .alternate_route = to.protects() ? to.alternate.theirs : RouteId{},
+           .twin = to.mine,
+           .session = kNoSession});
+    }
   };
-  return {forward(Towards::egress, up, down), forward(Towards::ingress, down, up)};
+  forward(Towards::egress, up, down);
+  forward(Towards::ingress, down, up);
+  return made;
 }
 
 MemberMessage Circuit::member(SessionIndex session, uint16_t weight) const {
+  const Leg& first = leg();
   return {.slot = slot,
           .hop_limit = hop_limit,
           .group = group.value(),
-          .link = leg().link,
+          .link = first.link,
           .weight = weight,
-          .route = leg().theirs,
-          .consume = leg().mine,
+          .route = first.theirs,
+          .consume = first.mine,
           .session = session,
           .stream = send_stream,
           .mtu = mtu,
           .treatment = treatment,
+          .alternate_link = first.protects() ? first.alternate.link : kNoLink,
           .circuit = id,
-          .cookie = cookie(role == CircuitRole::ingress ? Towards::egress : Towards::ingress)};
+          .cookie = cookie(role == CircuitRole::ingress ? Towards::egress : Towards::ingress),
+          .alternate_route = first.protects() ? first.alternate.theirs : RouteId{},
+          .alternate_consume = first.protects() ? first.alternate.mine : RouteId{}};
 }
 
 bool Circuit::fits(const Setup& setup, LinkIndex from) const {
@@ -117,17 +136,42 @@ bool Circuit::fits(const Setup& setup, LinkIndex from) const {
 
 namespace {
 
-std::optional<Circuit> recover_end(const RuleMessage& row, const CookieWord& word,
-                                   const std::optional<MemberMessage>& member) {
-  const Rule& rule = row.rule;
-  if (rule.action != RuleAction::consume || word.role == CircuitRole::transit) return std::nullopt;
-  Circuit circuit{.id = row.circuit, .role = word.role, .state = CircuitState::up, .path_hash = word.path_hash};
-  const Leg leg{.link = rule.in_link, .mine = rule.route_id, .theirs = rule.twin};
-  (word.role == CircuitRole::ingress ? circuit.down : circuit.up) = leg;
-  circuit.treatment = rule.treatment;
-  circuit.receive_stream = rule.stream;
+/// The rules of one circuit by direction and way; nullptr for those that are not there.
+struct SortedRules {
+  std::array<std::array<const Rule*, 2>, 2> rules{};  ///< [Towards][alternate]
+
+  const Rule* of(Towards towards, bool alternate = false) const { return rules[to_underlying(towards)][alternate]; }
+};
+
+/// Nothing when two say they are the same, or not all are of one circuit.
+std::optional<SortedRules> sort(const std::vector<RuleMessage>& rows, const CookieWord& first) {
+  SortedRules sorted;
+  for (const RuleMessage& row : rows) {
+    const auto word = read_cookie(row.cookie);
+    if (!word || word->role != first.role || word->path_hash != first.path_hash) return std::nullopt;
+    const Rule*& place = sorted.rules[to_underlying(word->towards)][word->alternate];
+    const RuleAction action = word->role == CircuitRole::transit ? RuleAction::forward : RuleAction::consume;
+    if (place != nullptr || row.rule.action != action) return std::nullopt;
+    place = &row.rule;
+  }
+  return sorted;
+}
+
+std::optional<Circuit> recover_end(const SortedRules& rules, const CircuitRows& rows, const CookieWord& word) {
+  const Rule* rule = rules.of(word.towards);
+  const Rule* alternate = rules.of(word.towards, true);
+  if (rule == nullptr) return std::nullopt;
+  Circuit circuit{
+      .id = rows.rules[0].circuit, .role = word.role, .state = CircuitState::up, .path_hash = word.path_hash};
+  Leg& leg = word.role == CircuitRole::ingress ? circuit.down : circuit.up;
+  leg = {{.link = rule->in_link, .mine = rule->route_id, .theirs = rule->twin}};
+  if (alternate != nullptr)
+    leg.alternate = {.link = alternate->in_link, .mine = alternate->route_id, .theirs = alternate->twin};
+  circuit.treatment = rule->treatment;
+  circuit.receive_stream = rule->stream;
+  const auto& member = rows.member;
   if (!member) return word.role == CircuitRole::egress ? std::optional(circuit) : std::nullopt;
-  if (member->consume != rule.route_id || member->link != rule.in_link || member->route != rule.twin ||
+  if (member->consume != rule->route_id || member->link != rule->in_link || member->route != rule->twin ||
       member->slot >= kMaxMembers)
     return std::nullopt;
   circuit.hop_limit = member->hop_limit;
@@ -140,35 +184,40 @@ std::optional<Circuit> recover_end(const RuleMessage& row, const CookieWord& wor
   return circuit;
 }
 
-std::optional<Circuit> recover_transit(const RuleMessage& onward, const RuleMessage& back, const CookieWord& word) {
-  const Rule& there = onward.rule;
-  const Rule& here = back.rule;
-  const auto other = read_cookie(back.cookie);
-  const bool is_pair =
-      there.action == RuleAction::forward && here.action == RuleAction::forward && word.role == CircuitRole::transit &&
-      word.towards == Towards::egress && other && other->role == CircuitRole::transit &&
-      other->towards == Towards::ingress && other->path_hash == word.path_hash && there.twin == here.route_id &&
-      here.twin == there.route_id && there.next_link == here.in_link && here.next_link == there.in_link;
+/// The leg that frames come in by as these rules say, and leave by as `onward` does.
+Leg leg_of(const Rule& in, const Rule* in_alternate, const Rule& onward) {
+  Leg leg{{.link = in.in_link, .mine = in.route_id, .theirs = onward.next_route}};
+  if (in_alternate == nullptr) return leg;
+  const bool protects = onward.alternate_link == in_alternate->in_link;
+  leg.alternate = {.link = in_alternate->in_link,
+                   .mine = in_alternate->route_id,
+                   .theirs = protects ? onward.alternate_route : RouteId{}};
+  return leg;
+}
+
+std::optional<Circuit> recover_transit(const SortedRules& rules, const CircuitRows& rows, const CookieWord& word) {
+  const Rule* there = rules.of(Towards::egress);
+  const Rule* here = rules.of(Towards::ingress);
+  const bool is_pair = there != nullptr && here != nullptr && there->twin == here->route_id &&
+                       here->twin == there->route_id && there->next_link == here->in_link &&
+                       here->next_link == there->in_link;
   if (!is_pair) return std::nullopt;
-  return Circuit{.id = onward.circuit,
+  return Circuit{.id = rows.rules[0].circuit,
                  .role = CircuitRole::transit,
                  .state = CircuitState::up,
                  .path_hash = word.path_hash,
-                 .up = {.link = there.in_link, .mine = there.route_id, .theirs = here.next_route},
-                 .down = {.link = here.in_link, .mine = here.route_id, .theirs = there.next_route},
-                 .treatment = there.treatment};
+                 .up = leg_of(*there, rules.of(Towards::egress, true), *here),
+                 .down = leg_of(*here, rules.of(Towards::ingress, true), *there),
+                 .treatment = there->treatment};
 }
 
 }  // namespace
 
 std::optional<Circuit> recover(const CircuitRows& rows) {
-  if (rows.rules.empty() || rows.rules.size() > 2) return std::nullopt;
-  const auto word = read_cookie(rows.rules[0].cookie);
-  if (!word) return std::nullopt;
-  if (rows.rules.size() == 1) return recover_end(rows.rules[0], *word, rows.member);
-  if (word->towards == Towards::egress) return recover_transit(rows.rules[0], rows.rules[1], *word);
-  const auto other = read_cookie(rows.rules[1].cookie);
-  return other ? recover_transit(rows.rules[1], rows.rules[0], *other) : std::nullopt;
+  const auto word = rows.rules.empty() ? std::nullopt : read_cookie(rows.rules[0].cookie);
+  const auto rules = word ? sort(rows.rules, *word) : std::nullopt;
+  if (!rules) return std::nullopt;
+  return word->role == CircuitRole::transit ? recover_transit(*rules, rows, *word) : recover_end(*rules, rows, *word);
 }
 
 }  // namespace sky::controlplane

@@ -24,10 +24,26 @@ std::string_view name_of(CircuitState state);
 /// Names a path: a hash of its links in order. The low three bits are zero, free for a role.
 uint64_t hash_of(const std::vector<PathNode>& path);
 
-struct Leg {
+/// One link, with the route IDs of both its ends.
+struct Way {
   LinkIndex link = kNoLink;
   RouteId mine{};    ///< given out here
-  RouteId theirs{};  ///< given out by the neighbour
+  RouteId theirs{};  ///< given out by the neighbour; of an alternate 0 while it has none
+  bool operator==(const Way&) const = default;
+};
+
+/// One hop of a circuit, with a parallel link to the same neighbour where there is one.
+struct Leg : Way {
+  Way alternate{};
+
+  bool has_alternate() const { return alternate.link != kNoLink; }
+  /// Both ends gave a route ID out for it: packets may take it.
+  bool protects() const { return has_alternate() && alternate.theirs != kControlRoute; }
+  bool goes_by(LinkIndex other) const { return link == other || (has_alternate() && alternate.link == other); }
+  /// Each of which frames may come by.
+  std::vector<Way> ways() const {
+    return has_alternate() ? std::vector<Way>{*this, alternate} : std::vector<Way>{*this};
+  }
   bool operator==(const Leg&) const = default;
 };
 
@@ -78,8 +94,8 @@ struct Circuit {
   bool is_end() const { return role != CircuitRole::transit; }
   /// At an end: the leg that leads to the other one.
   const Leg& leg() const { return role == CircuitRole::ingress ? down : up; }
-  /// The owner's word beside a rule: names path, role and direction to a control plane that returns.
-  uint64_t cookie(Towards towards) const;
+  /// The owner's word beside a rule: names path, role, direction and way to a control plane that returns.
+  uint64_t cookie(Towards towards, bool alternate = false) const;
 
   /// At an end: the far end's streams, and which worker opens them.
   struct End {
@@ -90,7 +106,7 @@ struct Circuit {
   std::vector<RuleMessage> rules(const End& end) const;
   MemberMessage member(SessionIndex session, uint16_t weight) const;
 
-  /// Whether a SETUP that came by that link speaks of this circuit as it is known here.
+  /// Whether a SETUP whose path comes by that link speaks of this circuit as it is known here.
   bool fits(const Setup& setup, LinkIndex from) const;
 };
 
@@ -99,6 +115,7 @@ struct CookieWord {
   uint64_t path_hash;
   CircuitRole role;
   Towards towards;
+  bool alternate;  ///< the rule is bound to a leg's alternate link
 };
 std::optional<CookieWord> read_cookie(uint64_t cookie);
 

@@ -25,11 +25,13 @@ struct SetupWire {
   Be16 stream_to_egress, stream_to_ingress;
   uint8_t hop_limit, nodes;
   SetupProof proof;
+  LinkId alternate_link;
+  Be32 alternate_route;
 };
 struct ReplyWire {
   uint8_t message, flags, hop, reserved;
   CircuitId circuit;
-  Be32 forward_route;
+  Be32 forward_route, alternate_route;
   Be16 mtu;
 };
 /// Of refused, close, trace and trace_reply.
@@ -41,7 +43,7 @@ struct TraceReplyTail {
   Be32 probe;
   Ipv6Address address;
 };
-static_assert(sizeof(SetupWire) == 54 && sizeof(ReplyWire) == 26 && sizeof(ShortWire) == 20);
+static_assert(sizeof(SetupWire) == 66 && sizeof(ReplyWire) == 30 && sizeof(ShortWire) == 20);
 static_assert(sizeof(PathNode) == 24 && sizeof(TraceReplyTail) == 20);
 static_assert(sizeof(SetupWire) + kMostPathNodes * sizeof(PathNode) + 2 + kMostBlobBytes <= kMaxSignalBytes);
 
@@ -113,7 +115,9 @@ Bytes write(const Setup& setup) {
                 .stream_to_ingress = Be16(setup.stream_to_ingress),
                 .hop_limit = setup.hop_limit,
                 .nodes = static_cast<uint8_t>(setup.path.size()),
-                .proof = setup.proof});
+                .proof = setup.proof,
+                .alternate_link = setup.alternate.link,
+                .alternate_route = Be32(to_underlying(setup.alternate.route))});
   for (const PathNode& node : setup.path) out.add(node);
   return out.add_blob(setup.blob).take();
 }
@@ -125,6 +129,7 @@ Bytes write(const SetupReply& reply) {
                        .reserved = 0,
                        .circuit = reply.circuit,
                        .forward_route = Be32(to_underlying(reply.forward_route)),
+                       .alternate_route = Be32(to_underlying(reply.alternate_route)),
                        .mtu = Be16(reply.mtu)};
   return Writer().add(head).add_blob(reply.blob).take();
 }
@@ -188,6 +193,9 @@ Result<> check(const Setup& setup) {
   }
   if (setup.mtu < kLeastMtu) return fail("setup: found an MTU of {}, wanted at least {}", setup.mtu, kLeastMtu);
   if (setup.return_route == kControlRoute) return fail("setup: found return route 0");
+  if ((setup.alternate.link == LinkId{}) != (setup.alternate.route == kControlRoute)) {
+    return fail("setup: found half an alternate, wanted link and route or neither");
+  }
   if (!is_good_stream(setup.stream_to_egress) || !is_good_stream(setup.stream_to_ingress)) {
     return fail("setup: found streams {} and {}, wanted multiples of {} below {}", setup.stream_to_egress,
                 setup.stream_to_ingress, kStreamsPerCircuit, kStreams);
@@ -221,6 +229,7 @@ Result<Signal> read_setup(Reader in) {
               .treatment = make_treatment(head->queue_class, FrameKind{head->protect}),
               .mtu = head->mtu.get(),
               .return_route = RouteId{head->return_route.get()},
+              .alternate = {.link = head->alternate_link, .route = RouteId{head->alternate_route.get()}},
               .stream_to_egress = head->stream_to_egress.get(),
               .stream_to_ingress = head->stream_to_ingress.get(),
               .hop_limit = head->hop_limit,
@@ -252,6 +261,7 @@ Result<Signal> read_reply(Reader in) {
   return SetupReply{.hop = head->hop,
                     .circuit = head->circuit,
                     .forward_route = RouteId{head->forward_route.get()},
+                    .alternate_route = RouteId{head->alternate_route.get()},
                     .mtu = head->mtu.get(),
                     .blob = std::move(*blob)};
 }
@@ -320,6 +330,7 @@ Bytes proven_bytes(Setup setup) {
   setup.attempt = setup.hop = 0;
   setup.mtu = 0;
   setup.return_route = {};
+  setup.alternate = {};
   setup.proof = {};
   return write(setup);
 }

@@ -42,6 +42,13 @@ struct PathNode {
 
 enum class SignalType : uint8_t { setup = 1, setup_reply, setup_refused, close, trace, trace_reply };
 
+/// A second way over one hop: a parallel link of the same two nodes, and the sender's route ID for frames from there.
+struct AlternateWay {
+  LinkId link{};  ///< zero: none
+  RouteId route{};
+  bool operator==(const AlternateWay&) const = default;
+};
+
 struct Setup {
   bool refresh = false;  ///< the ingress knows this circuit as up
   bool standby = false;  ///< the ingress sends on it only when its others are dead: the egress does likewise
@@ -52,6 +59,7 @@ struct Setup {
   uint8_t treatment = 0;
   uint16_t mtu = 0;        ///< so far: largest IP packet, bytes
   RouteId return_route{};  ///< the sender's, for frames from the receiver
+  AlternateWay alternate{};
   uint16_t stream_to_egress = 0;
   uint16_t stream_to_ingress = 0;
   uint8_t hop_limit = 0;
@@ -67,7 +75,8 @@ Bytes proven_bytes(Setup setup);
 struct SetupReply {
   uint8_t hop = 0;  ///< the replier's
   CircuitId circuit{};
-  RouteId forward_route{};  ///< the sender's, for frames from the receiver
+  RouteId forward_route{};    ///< the sender's, for frames from the receiver
+  RouteId alternate_route{};  ///< the same by the alternate link that the SETUP named; 0: not that way
   uint16_t mtu = 0;
   Bytes blob;
   bool operator==(const SetupReply&) const = default;

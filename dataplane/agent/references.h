@@ -34,6 +34,7 @@ template <typename Visit>
 void each_referent(const MemberMessage& member, Visit visit) {
   visit(Referent{Referent::Kind::group, to_underlying(member.group)});
   visit(Referent{Referent::Kind::link, to_underlying(member.link)});
+  if (member.alternate_link != kNoLink) visit(Referent{Referent::Kind::link, to_underlying(member.alternate_link)});
   visit(Referent{Referent::Kind::session, to_underlying(member.session)});
 }
 

@@ -115,8 +115,11 @@ InstallError check_member(const MemberMessage& member, const Capacities& capacit
       to_underlying(member.link) >= capacities.links || to_underlying(member.session) >= capacities.sessions) {
     return InstallError::bad_index;
   }
+  const bool protects = member.alternate_link != kNoLink;
+  if (protects && to_underlying(member.alternate_link) >= capacities.links) return InstallError::bad_index;
   return ok_if(within(member.hop_limit, kLeastHopLimit, kLargestHopLimit) && member.route != kControlRoute &&
                member.consume != kControlRoute && member.stream < kStreams &&
+               (!protects || (member.alternate_route != kControlRoute && member.alternate_consume != kControlRoute)) &&
                within(member.mtu, kLeastMtu, kLargestMtu) && is_circuit_treatment(member.treatment));
 }
 

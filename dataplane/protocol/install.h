@@ -230,11 +230,18 @@ struct MemberMessage {
   uint16_t stream{};  ///< first stream; worker w seals on stream + w
   uint16_t mtu{};     ///< largest IP packet this circuit carries
   uint8_t treatment{};
-  uint8_t pad[3]{};
+  uint8_t pad{};
+  LinkIndex alternate_link = kNoLink;  ///< a parallel one to the same node, taken while `link` is down; kNoLink: none
   CircuitId circuit{};
   uint64_t cookie{};
-  uint8_t rest[8]{};
+  RouteId alternate_route{};
+  RouteId alternate_consume{};
 };
+
+/// Whether the circuit's opposite direction ends at that rule.
+inline bool ends_at(const MemberMessage& member, RouteId consume) {
+  return member.consume == consume || (member.alternate_link != kNoLink && member.alternate_consume == consume);
+}
 
 inline constexpr GroupIndex kLocalGroup{0xfffffffe};  ///< deliver to this node's TUN
 

@@ -48,7 +48,8 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& 
     drop(slot, Drop::inner_too_big);
     return false;
   }
-  slot.link = view.members[chosen].link;
+  const FirstHop hop = first_hop(view.members[chosen]);
+  slot.link = hop.link;
   slot.session = view.members[chosen].session;
   slot.stream = static_cast<uint16_t>(member.stream + context.number);
   slot.hop_limit = member.hop_limit;
@@ -59,8 +60,7 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& 
   const uint16_t size = static_cast<uint16_t>(sizeof(DatagramHeader) + slot.length);
   slot.data -= kDatagramOverhead;
   slot.length = static_cast<uint16_t>(slot.length + kDatagramOverhead);
-  packet_header(slot.data) = {static_cast<uint8_t>(PacketType::datagram), Be32(to_underlying(member.route)),
-                              Be16(size)};
+  packet_header(slot.data) = {static_cast<uint8_t>(PacketType::datagram), Be32(to_underlying(hop.route)), Be16(size)};
   return true;
 }
 

@@ -46,7 +46,8 @@ void start_life(Context& context, Group& group, unsigned slot, const Member& mem
 }
 
 void send_probe(Context& context, Group& group, unsigned slot, const Member& member, Batch& batch) noexcept {
-  Slot* probe = make_packet(context, batch, *member.link, PacketType::ping, member.put.route, sizeof(ProbePayload),
+  const FirstHop hop = first_hop(member);
+  Slot* probe = make_packet(context, batch, *hop.link, PacketType::ping, hop.route, sizeof(ProbePayload),
                             Counter::injected_probe);
   if (probe == nullptr) return;
   const ProbePayload payload{Be64(context.now_ns), Be64(uint64_t{to_underlying(group.index)} * kMaxMembers + slot)};
@@ -101,7 +102,7 @@ void take_pong(Context& context, RouteId consume, Slot& slot) noexcept {
   const unsigned member = payload.asker.get() % kMaxMembers;
   if (group == nullptr) return drop(slot, Drop::bad_control);
   const GroupView& view = *group->view.load(std::memory_order_acquire);
-  if (!view.has(member) || view.members[member].put.consume != consume || payload.sent_ns.get() > context.now_ns)
+  if (!view.has(member) || !ends_at(view.members[member].put, consume) || payload.sent_ns.get() > context.now_ns)
     return drop(slot, Drop::bad_control);
   MemberLife& life = group->lives[member];
   life.lost = 0;

@@ -28,17 +28,16 @@ bool fits_kind(Slot& slot, FrameKind kind) noexcept {
 
 /// The link to leave by: the next hop, or its alternate while that is down.
 bool choose_next(Context& context, const Rule& rule, Slot& slot, RouteId& route_id) noexcept {
-  const auto& links = context.tables.links;
   const RuleNext hop = next_of(rule);
-  Link* next = links.find(to_underlying(hop.link));
+  LinkIndex next = hop.link;
   route_id = hop.route;
-  if (next == nullptr || !next->usable()) {
-    next = links.find(to_underlying(hop.alternate_link));
+  if (!context.tables.links_up.test(next)) {
+    next = hop.alternate_link;
     route_id = back_of(rule).alternate_route;
+    if (!context.tables.links_up.test(next)) return false;
   }
-  if (next == nullptr || !next->usable()) return false;
-  slot.link = next;
-  return true;
+  slot.link = context.tables.links.find(to_underlying(next));
+  return slot.link != nullptr;
 }
 
 void forward(Context& context, const FoundRule& found, Slot& slot) noexcept {

@@ -21,7 +21,7 @@ void send_ping(Context& context, Link& link, const LivenessConfig& liveness, uin
 }
 
 void change(Context& context, Link& link, bool up) noexcept {
-  link.up.store(up, std::memory_order_relaxed);
+  link.links_up.set(link.index, up);
   context.stats_of(link).up.set(up ? 1 : 0);
   if (!up) context.stats_of(link).flaps.add(1);
 }
@@ -41,8 +41,8 @@ uint64_t tend_link(Context& context, Link& link, Batch& batch) noexcept {
   const uint64_t polled_empty = context.tables.polls.emptied_ns(config.put.port, context.now_ns);
   LivenessConfig liveness = config.liveness;
   liveness.interval_ns = context.timer_budget.stretched(liveness.interval_ns);
-  const Liveness::Change turn = link.liveness.judge(liveness, context.now_ns, polled_empty);
-  if (turn != Liveness::Change::none) change(context, link, turn == Liveness::Change::up);
+  link.liveness.judge(liveness, context.now_ns, polled_empty);
+  if (link.liveness.up() != link.usable()) change(context, link, link.liveness.up());
   tell(context, link);
   link.peer_hears.store(link.liveness.peer_hears(), std::memory_order_relaxed);
   context.stats_of(link).rtt_ns.set(link.liveness.rtt_ns());

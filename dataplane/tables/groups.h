@@ -24,8 +24,22 @@ namespace sky::dataplane {
 struct Member {
   MemberMessage put;
   Link* link;
+  Link* alternate;  ///< nullptr: none
   Session* session;
+
+  bool usable() const { return link->usable() || (alternate != nullptr && alternate->usable()); }
 };
+
+/// The first hop to take now: the member's link, or its alternate while only that is up.
+struct FirstHop {
+  Link* link;
+  RouteId route;
+};
+inline FirstHop first_hop(const Member& member) {
+  if (member.link->usable() || member.alternate == nullptr || !member.alternate->usable())
+    return {member.link, member.put.route};
+  return {member.alternate, member.put.alternate_route};
+}
 
 /// As put; replaced whole by one pointer. `present` has a bit per slot.
 struct GroupView {
@@ -74,7 +88,7 @@ struct Group {
   ~Group() { delete view.load(std::memory_order_relaxed); }
 
   bool live(const GroupView& at, unsigned slot) const {
-    return at.has(slot) && lives[slot].live.load(std::memory_order_relaxed) && at.members[slot].link->usable();
+    return at.has(slot) && lives[slot].live.load(std::memory_order_relaxed) && at.members[slot].usable();
   }
 };
 

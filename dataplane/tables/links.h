@@ -12,6 +12,7 @@
 #include "dataplane/protocol/frame.h"
 #include "dataplane/protocol/install.h"
 #include "dataplane/protocol/stats_page.h"
+#include "dataplane/tables/links_up.h"
 #include "dataplane/tables/liveness.h"
 
 namespace sky::dataplane {
@@ -37,9 +38,10 @@ struct LinkWorker {
 };
 
 struct Link {
-  explicit Link(unsigned count) : workers(count) {}
+  Link(LinkIndex own, LinksUp& all, unsigned count) : index(own), links_up(all), workers(count) {}
 
-  LinkIndex index{};
+  const LinkIndex index;
+  LinksUp& links_up;                                ///< its bit: owning worker: rw, others: ro
   std::atomic<const LinkConfig*> config = nullptr;  ///< main: rw, worker: ro
   SendKeys send;
   ReceiveKeys receive;
@@ -47,7 +49,6 @@ struct Link {
   std::array<std::atomic<StreamWindows<>*>, kMaxLanes> windows;  ///< [peer's lane]: rw by the worker that receives it
   Liveness liveness;                                             ///< owning worker: rw
   bool told_up = false;                  ///< owning worker: rw; what the main core was last told of `up`
-  std::atomic<bool> up = false;          ///< owning worker: rw, others: ro; the look before a next hop is taken
   std::atomic<bool> peer_hears = false;  ///< owning worker: rw, main: ro
   std::atomic<uint8_t> worn = 0;         ///< owning worker: rw, main: ro; send slots that the peer wants replaced
 
@@ -59,7 +60,7 @@ struct Link {
     for (auto& window : windows) delete window.load(std::memory_order_relaxed);
   }
   unsigned owner() const { return config.load(std::memory_order_acquire)->worker; }
-  bool usable() const { return up.load(std::memory_order_relaxed); }
+  bool usable() const { return links_up.test(index); }
   /// Receive slots whose keys saw so many failed tags, as bits.
   uint8_t worn_keys(uint64_t failed_tags) const noexcept;
 };

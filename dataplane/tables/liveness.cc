@@ -34,21 +34,19 @@ LivenessPayload Liveness::make(const LivenessConfig& config, uint64_t now_ns, ui
   return ping;
 }
 
-Liveness::Change Liveness::judge(const LivenessConfig& config, uint64_t now_ns, uint64_t polled_empty_ns) {
+void Liveness::judge(const LivenessConfig& config, uint64_t now_ns, uint64_t polled_empty_ns) {
   const bool silent = this->silent(config, polled_empty_ns);
   if (silent) {
     good_ = 0;
     peer_hears_ = false;
   }
   if (up_) {
-    if (!silent && peer_hears_) return Change::none;
-    go_down(config, now_ns);
-    return Change::down;
+    if (silent || !peer_hears_) go_down(config, now_ns);
+    return;
   }
-  if (good_ < kUpAfter || now_ns < hold_until_ns_) return Change::none;
+  if (good_ < kUpAfter || now_ns < hold_until_ns_) return;
   up_ = true;
   up_since_ns_ = now_ns;
-  return Change::up;
 }
 
 uint64_t Liveness::next_deadline_ns(const LivenessConfig& config) const {

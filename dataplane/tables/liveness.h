@@ -22,8 +22,6 @@ struct LivenessConfig {
 
 class Liveness {
  public:
-  enum class Change { none, up, down };
-
   /// Any authentic frame counts as hearing.
   void heard(uint64_t now_ns) { heard_ns_ = now_ns; }
   /// True when the state may change by it: judge() should not wait for its next time.
@@ -33,7 +31,8 @@ class Liveness {
   /// The ping to send now; schedules the next.
   LivenessPayload make(const LivenessConfig& config, uint64_t now_ns, uint64_t polled_empty_ns);
 
-  Change judge(const LivenessConfig& config, uint64_t now_ns, uint64_t polled_empty_ns);
+  /// Goes up or down where it is time to.
+  void judge(const LivenessConfig& config, uint64_t now_ns, uint64_t polled_empty_ns);
 
   /// When the next ping is due or silence would be too long.
   uint64_t next_deadline_ns(const LivenessConfig& config) const;

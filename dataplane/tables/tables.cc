@@ -8,6 +8,7 @@ namespace sky::dataplane {
 Tables::Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& keys, Stats stats_page,
                std::unique_ptr<DestinationMap> destination_map)
     : links(config.capacities.links),
+      links_up(config.capacities.links),
       sessions(config.capacities.sessions),
       groups(config.capacities.groups),
       rules(config.capacities.rules),
@@ -40,7 +41,7 @@ void Tables::circuit_died(RouteId consume, std::vector<InstallMessage>& events) 
   if (member == 0) return;
   Group& group = *groups.find((member - 1) / kMaxMembers);
   const auto slot = static_cast<uint8_t>((member - 1) % kMaxMembers);
-  if (group.view.load(std::memory_order_relaxed)->members[slot].put.consume != consume) return;
+  if (!ends_at(group.view.load(std::memory_order_relaxed)->members[slot].put, consume)) return;
   MemberLife& life = group.lives[slot];
   life.answered.store(0, std::memory_order_relaxed);
   if (!life.live.exchange(false, std::memory_order_relaxed)) return;
@@ -120,8 +121,8 @@ void Tables::put_link(const LinkMessage& message) {
   Link* link = links.find(index);
   const bool fresh = link == nullptr;
   if (fresh) {
-    link = new Link(config_.workers);
-    link->index = message.link;
+    links_up.set(message.link, false);
+    link = new Link(message.link, links_up, config_.workers);
     link->ring = std::make_unique<KeyRing>(link->receive, link->send, key_engine_, config_.link_keys, seen_keys_);
   }
   auto* config = new LinkConfig{
@@ -174,6 +175,7 @@ void Tables::delete_link(LinkIndex index) {
   links.set(to_underlying(index), nullptr);
   link_indices_.erase(to_underlying(index));
   unconfirmed_.erase({KeyOwner::link, to_underlying(index)});
+  links_up.set(index, false);
   stats.link(index, link->owner()).up.set(0);
   retire(link);
   timed_stale_ = true;
@@ -337,9 +339,12 @@ void Tables::put_member(const MemberMessage& message) {
     forget_consume(before.put);
     if (before.link->owner() != link->owner()) leave_to_another(group, message.slot);
   }
-  view->members[message.slot] = {message, link, session};
+  Link* alternate = message.alternate_link == kNoLink ? nullptr : links.find(to_underlying(message.alternate_link));
+  view->members[message.slot] = {message, link, alternate, session};
   view->present |= static_cast<uint8_t>(1u << message.slot);
   member_of(message.consume).store(member_word(message), std::memory_order_relaxed);
+  if (message.alternate_link != kNoLink)
+    member_of(message.alternate_consume).store(member_word(message), std::memory_order_relaxed);
   replace_view(group, std::move(view));
   timed_stale_ = true;  // a circuit comes to life at once: packets may wait for it
 }
@@ -356,8 +361,12 @@ void Tables::leave_to_another(Group& group, uint8_t slot) {
 
 void Tables::forget_consume(const MemberMessage& member) {
   // Another slot may have taken the circuit over: puts come before deletes.
-  std::atomic<uint32_t>& word = member_of(member.consume);
-  if (word.load(std::memory_order_relaxed) == member_word(member)) word.store(0, std::memory_order_relaxed);
+  const auto forget = [&](RouteId consume) {
+    std::atomic<uint32_t>& word = member_of(consume);
+    if (word.load(std::memory_order_relaxed) == member_word(member)) word.store(0, std::memory_order_relaxed);
+  };
+  forget(member.consume);
+  if (member.alternate_link != kNoLink) forget(member.alternate_consume);
 }
 
 void Tables::delete_member(GroupIndex index, uint8_t slot) {

@@ -48,6 +48,7 @@ class Tables final : public TableView, public Applier, public Dumper {
 
   // Workers: ro.
   IndexTable<Link> links;
+  LinksUp links_up;
   IndexTable<Session> sessions;
   IndexTable<Group> groups;
   RouteTable rules;

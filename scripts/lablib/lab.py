@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -323,8 +324,9 @@ class Lab:
             raise LabError(f"{sender} is no end of {link}")
         for node, device in ends:
             run("tc", "-n", self.space(node), "qdisc", "replace", "dev", device, "clsact")
-            run("tc", "-n", self.space(node), "filter", "replace", "dev", device, "egress", "pref", "1", "handle", "1",
-                "bpf", "da", "bytecode", "1,6 0 0 4")
+        with ThreadPoolExecutor(len(ends)) as both:  # at once: a cable has no end that is cut first
+            list(both.map(lambda end: run("tc", "-n", self.space(end[0]), "filter", "replace", "dev", end[1], "egress",
+                                          "pref", "1", "handle", "1", "bpf", "da", "bytecode", "1,6 0 0 4"), ends))
 
     def mend(self, link):
         """Undoes `cut` in both directions."""

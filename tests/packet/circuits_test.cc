@@ -351,6 +351,58 @@ TEST_F(Circuits, AFlowMovesWithoutLossWhenItsFirstLinkGoesDown) {
   EXPECT_EQ(2u, one.datagrams.size() + two.datagrams.size()) << "the first left in the turn in which the news came";
 }
 
+TEST_F(Circuits, OverAParallelLinkItStaysTheSameCircuit) {
+  const Circuit by_spare{spare, 0x103, 0xa03};
+  MemberMessage member = installs(one, 0)[1].as<MemberMessage>();
+  member.alternate_link = LinkIndex{spare.link};
+  member.alternate_route = RouteId{by_spare.route};
+  member.alternate_consume = RouteId{by_spare.consume};
+  node.install(
+      {installs(one, 0)[0], message(consume_put(by_spare.consume, spare.link, far.session, 0)), message(member)});
+  run(100);
+  use();
+  run(1);
+  ASSERT_EQ(1u, one.datagrams.size());
+  const uint64_t answered = stats(0).probes_sent.get();
+  states();
+  node.port(0).push(left.ping(false, 1'000'000));
+  node.turn();
+  node.port(0).pop_all();
+  ASSERT_FALSE(node.tables->links.find(left.link)->usable());
+  EXPECT_TRUE(node.tables->groups.find(kGroup)->live(*node.tables->groups.find(kGroup)->view.load(), 0));
+  node.port(2).pop_all();
+  use();
+  node.turn();
+  unsigned datagrams = 0, pings = 0;
+  for (int turn = 0; turn < 400; ++turn) {
+    for (const Bytes& bytes : node.port(2).pop_all()) {
+      const auto frame = spare.open(bytes);
+      ASSERT_TRUE(frame);
+      if (frame->route() != by_spare.route) continue;
+      if (frame->type() == kDatagram) datagrams += far.open(frame->payload()).has_value();
+      if (frame->type() != kPing) continue;
+      ++pings;
+      node.port(2).push(spare.seal(packet(kPong, by_spare.consume, frame->payload())));
+    }
+    node.port(0).pop_all();
+    node.port(1).pop_all();
+    if (turn % 200 == 0) node.port(2).push(spare.ping(true, 1'000'000));
+    node.pass(kMs - 1'000);
+    node.turn();
+  }
+  EXPECT_EQ(1u, datagrams);
+  EXPECT_GE(pings, 7u);
+  EXPECT_GT(stats(0).probes_sent.get(), answered);
+  EXPECT_EQ(0u, stats(0).probes_lost.get());
+  EXPECT_TRUE(live(0));
+  EXPECT_TRUE(states().empty()) << "nothing happened to the circuit";
+  // What neighbours tell of either way is about this member.
+  std::vector<InstallMessage> events;
+  node.tables->circuit_died(RouteId{by_spare.consume}, events);
+  EXPECT_EQ(1u, events.size());
+  EXPECT_FALSE(live(0));
+}
+
 TEST_F(Circuits, APutResetsNothing) {
   add(one, 0);
   run(500);

@@ -72,6 +72,85 @@ TEST_F(FourDomains, WithOneWayDownTheOtherIsTaken) {
   EXPECT_EQ(sim().live_members("a1", "d1")[0].nodes, (Names{"a1", "b1", "b2", "d1"}));
 }
 
+/// Four domains, with a second wire between a1 and g1 and between g1 and d1.
+class ParallelLinks : public FourDomains {
+ protected:
+  void SetUp() override {
+    Topology topology = four_domains();
+    for (const auto& [name, from, to] : {std::tuple("a1-g1-too", "a1", "g1"), std::tuple("g1-d1-too", "g1", "d1")})
+      topology.add_link(name, topology.find_node(from).value(), topology.find_node(to).value());
+    made = std::make_unique<Simulation>(topology, 1, [](const std::string& node, RouterConfig& config) {
+      config.circuits.paths = 1;
+      if (node == "a1") config.circuits.keep = {{.name = "d1", .mark = {}}};
+    });
+    sim().start_all();
+    ASSERT_TRUE(sim().run_until([&] { return sim().links_up(); }, 10 * kS));
+    sim().send("a1", "d1");
+    ASSERT_TRUE(sim().run_until([&] { return have_circuits(1) && have_circuits(1, "d1", "a1"); }, 5 * kS));
+    sim().send("d1", "a1");
+    sim().run(100 * kMs);
+  }
+  void expect_traffic(const std::string& what) {
+    for (const auto& [from, to] : {std::pair("a1", "d1"), std::pair("d1", "a1")}) {
+      const auto [sent, arrived] = traffic(from, to, 200 * kMs);
+      EXPECT_EQ(arrived, sent) << what << ", from " << from;
+    }
+  }
+};
+
+TEST_F(ParallelLinks, AreEachOthersAlternateAtEveryHop) {
+  const auto circuit = sim().snapshot("g1").circuits.at(0);
+  EXPECT_EQ(circuit.upstream_alternate, circuit.upstream_link == "a1-g1" ? "a1-g1-too" : "a1-g1");
+  EXPECT_EQ(circuit.downstream_alternate, circuit.downstream_link == "g1-d1" ? "g1-d1-too" : "g1-d1");
+  EXPECT_EQ(sim().snapshot("a1").circuits.at(0).downstream_alternate, circuit.upstream_alternate);
+  EXPECT_EQ(sim().snapshot("d1").circuits.at(0).upstream_alternate, circuit.downstream_alternate);
+  const Names before = circuits("a1");
+  const unsigned setups = sum_of_setups();
+  for (const char* link : {"a1-g1", "g1-d1"}) {
+    sim().cut(link);
+    sim().run(2 * kS);
+    expect_traffic(std::string(link) + " cut");
+    sim().mend(link);
+    sim().run(15 * kS);
+    expect_traffic(std::string(link) + " mended");
+    sim().cut(std::string(link) + "-too");
+    sim().run(2 * kS);
+    expect_traffic(std::string(link) + "-too cut");
+    sim().mend(std::string(link) + "-too");
+    sim().run(15 * kS);
+  }
+  EXPECT_EQ(circuits("a1"), before) << "the circuit is the same";
+  EXPECT_EQ(sum_of_setups(), setups) << "nobody had to set anything up";
+  expect_nothing_refused();
+}
+
+TEST_F(ParallelLinks, ARefreshComesByTheAlternateToo) {
+  const Names before = circuits("d1");
+  sim().cut("a1-g1");
+  sim().cut("g1-d1");
+  sim().run(70 * 60 * kS);
+  EXPECT_EQ(circuits("d1"), before) << "older than its life of an hour";
+}
+
+TEST_F(ParallelLinks, AreKnownToAControlPlaneThatReturns) {
+  for (const char* node : {"a1", "g1", "d1"}) {
+    const auto before = sim().snapshot(node).circuits.at(0);
+    sim().kill_control(node);
+    sim().run(kS);
+    sim().start_control(node);
+    sim().run(2 * kS);
+    const auto after = sim().snapshot(node).circuits.at(0);
+    EXPECT_EQ(after.circuit, before.circuit);
+    EXPECT_EQ(after.upstream_alternate, before.upstream_alternate) << node;
+    EXPECT_EQ(after.downstream_alternate, before.downstream_alternate) << node;
+  }
+  sim().cut("a1-g1");
+  sim().cut("g1-d1-too");
+  sim().run(2 * kS);
+  expect_traffic("restarted");
+  expect_nothing_refused();
+}
+
 TEST_F(FourDomains, BothEndsAskAtOnce) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     come_up(seed);

@@ -289,9 +289,11 @@ void Dataplane::on_route(LinkIndex in_link, Frame frame, uint64_t now_ns) {
   if (rule.in_link != in_link) return drop("wrong_link");
   if (rule.action == RuleAction::consume) return on_consume(found->second, frame, now_ns);
   if (--frame.hop_limit == 0) return drop("hop_limit");
-  if (!link_up(rule.next_link)) return drop("link_down");
-  frame.route = rule.next_route;
-  transmit(rule.next_link, std::move(frame));
+  const bool protects = rule.alternate_link != kNoLink;
+  const bool next = link_up(rule.next_link);
+  if (!next && !(protects && link_up(rule.alternate_link))) return drop("link_down");
+  frame.route = next ? rule.next_route : rule.alternate_route;
+  transmit(next ? rule.next_link : rule.alternate_link, std::move(frame));
 }
 
 void Dataplane::on_consume(const RuleMessage& message, const Frame& frame, uint64_t now_ns) {
@@ -316,7 +318,7 @@ void Dataplane::on_pong(const Rule& rule, const Frame& frame) {
   const uint64_t word = second_word(frame.payload);
   const std::pair key{GroupIndex{static_cast<uint32_t>(word >> 3)}, static_cast<uint8_t>(word & 7)};
   const auto member = members_.find(key);
-  if (member == members_.end() || member->second.consume != rule.route_id) return;
+  if (member == members_.end() || !ends_at(member->second, rule.route_id)) return;
   Life& life = lives_.at(key);
   life.waiting = false;
   life.unanswered = 0;
@@ -342,11 +344,17 @@ void Dataplane::seal_datagram(const MemberMessage& member) {
   if (!session.keys.send) return drop("session_no_send_key");
   Frame frame{.hop_limit = member.hop_limit, .payload = {}};
   frame.type = PacketType::datagram;
-  frame.route = member.route;
+  const auto [link, route] = first_hop(member);
+  frame.route = route;
   frame.inner_sealed_with = session.keys.send->secret;
   frame.session_id = session.row.session_id;
   frame.stream = member.stream;
-  transmit(member.link, std::move(frame));
+  transmit(link, std::move(frame));
+}
+
+std::pair<LinkIndex, RouteId> Dataplane::first_hop(const MemberMessage& member) const {
+  const bool alternate = !link_up(member.link) && member.alternate_link != kNoLink && link_up(member.alternate_link);
+  return alternate ? std::pair(member.alternate_link, member.alternate_route) : std::pair(member.link, member.route);
 }
 
 std::vector<unsigned> Dataplane::live_slots(GroupIndex group) const {
@@ -354,7 +362,7 @@ std::vector<unsigned> Dataplane::live_slots(GroupIndex group) const {
   for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
     const auto life = lives_.find({group, static_cast<uint8_t>(slot)});
     if (life == lives_.end() || !life->second.live) continue;
-    if (link_up(members_.at(life->first).link)) slots.push_back(slot);
+    if (link_up(first_hop(members_.at(life->first)).first)) slots.push_back(slot);
   }
   return slots;
 }
@@ -439,12 +447,13 @@ void Dataplane::tick_member(const MemberMessage& member, uint64_t now_ns) {
     if (++life.unanswered >= group.probe_multiplier) set_live(member.group, member.slot, false);
   }
   life.waiting = true;
-  if (!link_up(member.link)) return;
+  const auto [link, route] = first_hop(member);
+  if (!link_up(link)) return;
   Frame probe{.hop_limit = member.hop_limit,
               .payload = probe_payload(now_ns, uint64_t{to_underlying(member.group)} << 3 | member.slot)};
   probe.type = PacketType::ping;
-  probe.route = member.route;
-  transmit(member.link, std::move(probe));
+  probe.route = route;
+  transmit(link, std::move(probe));
 }
 
 void Dataplane::tick(uint64_t now_ns) {

@@ -160,6 +160,7 @@ class Dataplane final : public dataplane::TableView, public dataplane::Applier {
   void tick_link(Link& link, uint64_t now_ns);
   void tick_member(const MemberMessage& member, uint64_t now_ns);
   const MemberMessage* pick(GroupIndex group) const;
+  std::pair<LinkIndex, RouteId> first_hop(const MemberMessage& member) const;
   void seal_datagram(const MemberMessage& member);
 
   dataplane::Capacities capacities_;

@@ -13,6 +13,7 @@ using controlplane::PacketIn;
 struct Oracle {
   Ipv6Address a1, g1, d1;
   controlplane::LinkId in, out;
+  static constexpr size_t kHead = 66;  ///< bytes before the path
 
   static uint32_t number(const Bytes& bytes, size_t at, size_t size) {
     uint32_t value = 0;
@@ -20,29 +21,33 @@ struct Oracle {
     return value;
   }
   bool may_pass(const Bytes& bytes) const {
-    if (bytes.size() < 56 || bytes[0] != 1 || bytes[1] > 3) return false;
+    if (bytes.size() < kHead + 2 || bytes[0] != 1 || bytes[1] > 3) return false;
     const size_t nodes = bytes[37], hop = bytes[3];
-    if (nodes < 3 || nodes > 32 || hop < 1 || hop + 1 >= nodes || bytes.size() < 56 + 24 * nodes) return false;
-    if (bytes.size() != 56 + 24 * nodes + number(bytes, 54 + 24 * nodes, 2)) return false;
+    if (nodes < 3 || nodes > 32 || hop < 1 || hop + 1 >= nodes || bytes.size() < kHead + 2 + 24 * nodes) return false;
+    if (bytes.size() != kHead + 2 + 24 * nodes + number(bytes, kHead + 24 * nodes, 2)) return false;
+    const auto is_zero = [&](size_t at, size_t size) {
+      return std::all_of(&bytes[at], &bytes[at] + size, [](uint8_t byte) { return byte == 0; });
+    };
+    if (is_zero(54, 8) != is_zero(62, 4)) return false;  // an alternate's link and route
     std::set<Bytes> seen;
     for (size_t i = 0; i < nodes; ++i) {
-      const auto at = bytes.begin() + static_cast<ptrdiff_t>(54 + 24 * i);
+      const auto at = bytes.begin() + static_cast<ptrdiff_t>(kHead + 24 * i);
       if (!seen.insert(Bytes(at, at + 16)).second) return false;
       const bool no_link = std::all_of(at + 16, at + 24, [](uint8_t byte) { return byte == 0; });
       if (no_link != (i == 0)) return false;
     }
     const auto is = [&](size_t node, const Ipv6Address& address) {
-      return std::equal(address.begin(), address.end(), bytes.begin() + static_cast<ptrdiff_t>(54 + 24 * node));
+      return std::equal(address.begin(), address.end(), bytes.begin() + static_cast<ptrdiff_t>(kHead + 24 * node));
     };
     const auto by = [&](size_t node, const controlplane::LinkId& link) {
-      return std::equal(link.begin(), link.end(), bytes.begin() + static_cast<ptrdiff_t>(70 + 24 * node));
+      return std::equal(link.begin(), link.end(), bytes.begin() + static_cast<ptrdiff_t>(kHead + 16 + 24 * node));
     };
     if (!is(hop - 1, a1) || !is(hop, g1) || !by(hop, in) || !is(hop + 1, d1) || !by(hop + 1, out)) return false;
     const uint32_t life = number(bytes, 20, 4), mtu = number(bytes, 26, 2);
     return life >= 1 && life <= 604800 && bytes[24] % 32 >= 1 && bytes[24] % 32 < 3 && bytes[25] <= 2 && mtu >= 576 &&
            number(bytes, 28, 4) != 0 && number(bytes, 32, 2) % 16 == 0 && number(bytes, 32, 2) < 16384 &&
            number(bytes, 34, 2) % 16 == 0 && number(bytes, 34, 2) < 16384 && bytes[36] >= 40 && bytes[36] <= 64 &&
-           number(bytes, 54 + 24 * nodes, 2) <= 400;
+           number(bytes, kHead + 24 * nodes, 2) <= 400;
   }
 };
 

@@ -17,8 +17,8 @@ constexpr LinkIndex kDown{2};
 Circuit sample(CircuitRole role) {
   Circuit circuit{.id = sample_setup().circuit, .role = role, .state = CircuitState::up, .treatment = 2, .mtu = 1400};
   circuit.path_hash = hash_of(sample_setup().path);
-  if (role != CircuitRole::ingress) circuit.up = {.link = kUp, .mine = RouteId{0x11}, .theirs = RouteId{0x21}};
-  if (role != CircuitRole::egress) circuit.down = {.link = kDown, .mine = RouteId{0x12}, .theirs = RouteId{0x22}};
+  if (role != CircuitRole::ingress) circuit.up = {{.link = kUp, .mine = RouteId{0x11}, .theirs = RouteId{0x21}}};
+  if (role != CircuitRole::egress) circuit.down = {{.link = kDown, .mine = RouteId{0x12}, .theirs = RouteId{0x22}}};
   if (role != CircuitRole::transit) {
     circuit.send_stream = 32;
     circuit.receive_stream = 48;
@@ -26,6 +26,16 @@ Circuit sample(CircuitRole role) {
     circuit.slot = 5;
     circuit.hop_limit = 44;
   }
+  return circuit;
+}
+
+/// The same with a parallel link at every hop.
+Circuit protected_sample(CircuitRole role) {
+  Circuit circuit = sample(role);
+  if (circuit.up.link != kNoLink)
+    circuit.up.alternate = {.link = LinkIndex{3}, .mine = RouteId{0x13}, .theirs = RouteId{0x23}};
+  if (circuit.down.link != kNoLink)
+    circuit.down.alternate = {.link = LinkIndex{4}, .mine = RouteId{0x14}, .theirs = RouteId{0x24}};
   return circuit;
 }
 
@@ -44,6 +54,41 @@ TEST(Circuit, TransitRulesSwapBothWaysAndKnowEachOther) {
   EXPECT_EQ(back.next_link, kUp);
   EXPECT_EQ(back.next_route, RouteId{0x21});
   EXPECT_EQ(back.twin, RouteId{0x11});
+}
+
+TEST(Circuit, EachWayInHasItsRuleAndLeavesByEither) {
+  const auto rules = protected_sample(CircuitRole::transit).rules({.session = kNoSession, .streams = 0});
+  ASSERT_EQ(rules.size(), 4u);
+  for (const unsigned at : {0u, 1u}) {
+    const Rule& there = rules[at].rule;
+    EXPECT_EQ(there.route_id, RouteId{at == 0 ? 0x11u : 0x13u});
+    EXPECT_EQ(there.in_link, at == 0 ? kUp : LinkIndex{3});
+    EXPECT_EQ(there.next_link, kDown);
+    EXPECT_EQ(there.next_route, RouteId{0x22});
+    EXPECT_EQ(there.alternate_link, LinkIndex{4});
+    EXPECT_EQ(there.alternate_route, RouteId{0x24});
+    EXPECT_EQ(there.twin, RouteId{0x12});
+  }
+  Circuit unanswered = protected_sample(CircuitRole::transit);
+  unanswered.down.alternate.theirs = RouteId{};
+  EXPECT_EQ(unanswered.rules({.session = kNoSession, .streams = 0})[0].rule.alternate_link, kNoLink);
+}
+
+TEST(Circuit, AnEndConsumesByBothWaysAndItsMemberTakesEither) {
+  for (const CircuitRole role : {CircuitRole::ingress, CircuitRole::egress}) {
+    const Circuit circuit = protected_sample(role);
+    const auto rules = circuit.rules({.session = SessionIndex{7}, .streams = 4});
+    ASSERT_EQ(rules.size(), 2u);
+    const Way& second = circuit.leg().alternate;
+    EXPECT_EQ(rules[1].rule.route_id, second.mine);
+    EXPECT_EQ(rules[1].rule.in_link, second.link);
+    EXPECT_EQ(rules[1].rule.twin, second.theirs) << "an answer goes back the way it came";
+    EXPECT_EQ(rules[1].rule.stream, rules[0].rule.stream);
+    const MemberMessage member = circuit.member(SessionIndex{7}, 1);
+    EXPECT_EQ(member.alternate_link, second.link);
+    EXPECT_EQ(member.alternate_route, second.theirs);
+    EXPECT_EQ(member.alternate_consume, second.mine);
+  }
 }
 
 TEST(Circuit, AnEndConsumesAndIsAMember) {
@@ -73,26 +118,27 @@ CircuitRows rows_of(const Circuit& circuit) {
 }
 
 TEST(Circuit, IsRecoveredFromItsRows) {
-  for (const CircuitRole role : {CircuitRole::ingress, CircuitRole::transit, CircuitRole::egress}) {
-    const Circuit circuit = sample(role);
-    CircuitRows rows = rows_of(circuit);
-    for (int order = 0; order < 2; ++order) {
-      const auto back = recover(rows);
-      ASSERT_TRUE(back) << name_of(role);
-      EXPECT_EQ(back->id, circuit.id);
-      EXPECT_EQ(back->role, role);
-      EXPECT_EQ(back->up, circuit.up);
-      EXPECT_EQ(back->down, circuit.down);
-      EXPECT_EQ(back->path_hash, circuit.path_hash);
-      EXPECT_EQ(back->group, circuit.group);
-      EXPECT_EQ(back->slot, circuit.slot);
-      const auto again = back->rules({.session = circuit.is_end() ? SessionIndex{7} : kNoSession, .streams = 4});
-      ASSERT_EQ(again.size(), rows.rules.size());
-      const size_t same = order == 0 ? 0 : again.size() - 1;
-      EXPECT_EQ(memcmp(&again[0], &rows.rules[same], sizeof(RuleMessage)), 0) << "nothing to install";
-      std::ranges::reverse(rows.rules);
+  for (const CircuitRole role : {CircuitRole::ingress, CircuitRole::transit, CircuitRole::egress})
+    for (const bool alternates : {false, true}) {
+      const Circuit circuit = alternates ? protected_sample(role) : sample(role);
+      CircuitRows rows = rows_of(circuit);
+      for (int order = 0; order < 2; ++order) {
+        const auto back = recover(rows);
+        ASSERT_TRUE(back) << name_of(role);
+        EXPECT_EQ(back->id, circuit.id);
+        EXPECT_EQ(back->role, role);
+        EXPECT_EQ(back->up, circuit.up);
+        EXPECT_EQ(back->down, circuit.down);
+        EXPECT_EQ(back->path_hash, circuit.path_hash);
+        EXPECT_EQ(back->group, circuit.group);
+        EXPECT_EQ(back->slot, circuit.slot);
+        const auto again = back->rules({.session = circuit.is_end() ? SessionIndex{7} : kNoSession, .streams = 4});
+        ASSERT_EQ(again.size(), rows.rules.size());
+        const size_t same = order == 0 ? 0 : again.size() - 1;
+        EXPECT_EQ(memcmp(&again[0], &rows.rules[same], sizeof(RuleMessage)), 0) << "nothing to install";
+        std::ranges::reverse(rows.rules);
+      }
     }
-  }
 }
 
 TEST(Circuit, HalfACircuitIsNone) {
@@ -121,8 +167,11 @@ TEST(Circuit, HalfACircuitIsNone) {
   end = rows_of(sample(CircuitRole::egress));
   end.member.reset();
   EXPECT_TRUE(recover(end)) << "an egress whose group had no room";
-  end.rules[0].cookie &= ~uint64_t{7};
+  end.rules[0].cookie &= 7;
   EXPECT_FALSE(recover(end)) << "a cookie of nobody";
+  rows = rows_of(protected_sample(CircuitRole::transit));
+  std::erase_if(rows.rules, [](const RuleMessage& row) { return row.rule.route_id == RouteId{0x11}; });
+  EXPECT_FALSE(recover(rows)) << "an alternate of nothing";
 }
 
 TEST(Circuit, ASetupFitsWhatIsKnown) {

@@ -37,12 +37,14 @@ TEST(Messages, EachComesBackAsItWas) {
 
 TEST(Messages, TheBytesAreThoseOfTheDocument) {
   const Bytes bytes = encode_signal(sample_setup(2));
-  ASSERT_EQ(bytes.size(), 54u + 2 * 24 + 2 + 168);
+  ASSERT_EQ(bytes.size(), 66u + 2 * 24 + 2 + 168);
   EXPECT_EQ(Bytes(bytes.begin(), bytes.begin() + 5), (Bytes{1, 1, 3, 1, 1}));
   EXPECT_EQ(Bytes(bytes.begin() + 20, bytes.begin() + 38),
             (Bytes{0, 0, 0x0e, 0x10, 0x22, 0, 0x05, 0x9d, 0xde, 0xad, 0xbe, 0xef, 0x20, 0, 0, 16, 50, 2}));
-  EXPECT_EQ(Bytes(bytes.begin() + 102, bytes.begin() + 104), (Bytes{0, 168}));
+  EXPECT_EQ(Bytes(bytes.begin() + 114, bytes.begin() + 116), (Bytes{0, 168}));
   EXPECT_EQ(Bytes(bytes.begin() + 38, bytes.begin() + 54), Bytes(16, 0x5e)) << "the proof";
+  EXPECT_EQ(Bytes(bytes.begin() + 54, bytes.begin() + 66), (Bytes{1, 2, 3, 4, 5, 6, 7, 8, 0xaa, 0xbb, 0xcc, 0xdd}))
+      << "the alternate";
   const Bytes close = encode_signal(samples()[7]);
   EXPECT_EQ(Bytes(close.begin(), close.begin() + 4), (Bytes{4, 12, 0, 0}));
 }
@@ -77,6 +79,8 @@ TEST(Messages, EveryFieldOfSetupIsChecked) {
       {"a kind that carries no packets", [](controlplane::Setup& s) { s.treatment = 0x0e; }},
       {"a tiny MTU", [](controlplane::Setup& s) { s.mtu = kLeastMtu - 1; }},
       {"route 0", [](controlplane::Setup& s) { s.return_route = kControlRoute; }},
+      {"an alternate without a route", [](controlplane::Setup& s) { s.alternate.route = kControlRoute; }},
+      {"an alternate without a link", [](controlplane::Setup& s) { s.alternate.link = {}; }},
       {"a stream between two circuits'", [](controlplane::Setup& s) { s.stream_to_egress = 1; }},
       {"a stream past the last", [](controlplane::Setup& s) { s.stream_to_ingress = kStreams; }},
       {"a small hop limit", [](controlplane::Setup& s) { s.hop_limit = kLeastHopLimit - 1; }},

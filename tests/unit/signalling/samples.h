@@ -21,6 +21,7 @@ inline Setup sample_setup(size_t nodes = 4) {
               .treatment = 0x22,
               .mtu = 1437,
               .return_route = RouteId{0xdeadbeef},
+              .alternate = {.link = {1, 2, 3, 4, 5, 6, 7, 8}, .route = RouteId{0xaabbccdd}},
               .stream_to_egress = 8192,
               .stream_to_ingress = 16,
               .hop_limit = 50,

@@ -40,7 +40,8 @@ struct Slot {
   Drop drop;          ///< why, where the verdict is drop
   uint8_t hop_limit;  ///< of the frame that leaves
   uint8_t treatment;  ///< class, least kind and queue (frame.h)
-  uint32_t reserved;
+  Ecn ecn;            ///< of the frame that leaves
+  uint8_t reserved[3];
 };
 static_assert(sizeof(Slot) == 64);
 
@@ -61,8 +62,14 @@ inline void drop(Slot& slot, Drop reason) {
   slot.drop = reason;
 }
 
-enum class Queue : uint8_t { control = 0, realtime = 1, other = 2 };
-inline constexpr unsigned kQueues = 3;
 inline constexpr uint8_t kControlQueue = 0;
+
+inline Queue queue_of(uint8_t treatment) {
+  return static_cast<Queue>(treatment & kTreatmentQueue);
+}
+/// The same treatment behind all that keeps to its rate.
+inline uint8_t demoted(uint8_t treatment) {
+  return static_cast<uint8_t>((treatment & ~kTreatmentQueue) | static_cast<uint8_t>(Queue::other));
+}
 
 }  // namespace sky::dataplane

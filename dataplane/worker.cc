@@ -82,6 +82,10 @@ Worker::~Worker() {
     while (from->consumer.pop(packet)) rte_pktmbuf_free(packet.mbuf);
   }
   for (HeldPackets& waiting : context_.held) rte_pktmbuf_free_bulk(waiting.packets.data(), waiting.count);
+  for (PortOutput& output : context_.outputs) {
+    for (unsigned level = 0; level < kQueues; ++level)
+      rte_pktmbuf_free_bulk(output.frames[level].data(), output.count[level]);
+  }
 }
 
 Result<> Worker::watch_inputs(const WorkerConfig& config) {
@@ -265,6 +269,7 @@ void Worker::sleep() noexcept {
   uint64_t wake_ns = next_timer_ns_;
   if (!all_inputs_wake_) wake_ns = std::min(wake_ns, now_ns + kNapNs);
   if (!context_.held.empty()) wake_ns = std::min(wake_ns, now_ns + kHoldPollNs);
+  if (any_waiting(context_)) wake_ns = std::min(wake_ns, now_ns + kNapNs);
   quiescence_.offline(context_.number);
   drivers::clear_event(context_.channel.wake_worker);
   context_.channel.asleep.store(true, std::memory_order_relaxed);

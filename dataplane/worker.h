@@ -40,7 +40,7 @@ class Worker {
   /// Hands queued frames to the ports.
   void flush() noexcept;
   Context& context() { return context_; }
-  /// Frees held packets: the worker has stopped.
+  /// Frees what waits: the worker has stopped.
   ~Worker();
 
  private:

@@ -12,7 +12,7 @@ local MESSAGES = { "initiation", "response", "cookie", "confirmation" }
 local SIGNALS = { "setup", "setup_reply", "setup_refused", "close", "trace", "trace_reply" }
 local REASONS = { "malformed", "not here", "full", "quota", "too fast", "link down", "conflict", "unknown peer",
   "need session", "session busy", "bad session", "idle", "replaced", "expired", "shutdown", "not proven",
-  "damaged" }
+  "damaged", "no bandwidth" }
 local TOWARDS = { [0] = "egress", "ingress" }
 
 local f = {}
@@ -81,6 +81,10 @@ field("uint16", "signal.stream_to_ingress", "Stream towards the ingress")
 field("uint8", "signal.hop_limit", "Hop limit")
 field("uint8", "signal.nodes", "Nodes")
 field("bytes", "signal.proof", "Proof")
+field("bytes", "signal.alternate_link", "Alternate link ID")
+field("uint32", "signal.alternate_return_route", "Return route ID by the alternate", base.HEX)
+field("uint32", "signal.alternate_route", "Forward route ID by the alternate", base.HEX)
+field("uint32", "signal.rate_kbit_s", "Rate in kbit/s")
 field("ipv6", "signal.node", "Node")
 field("bytes", "signal.link_id", "Link ID")
 field("bytes", "signal.blob", "Session handshake")
@@ -143,7 +147,7 @@ local function blob(data, at, info, tree)
 end
 
 local function setup(data, info, tree)
-  if data:len() < 54 then return tree:add_proto_expert_info(malformed) end
+  if data:len() < 70 then return tree:add_proto_expert_info(malformed) end
   tree:add(f["signal.refresh"], data(1, 1))
   tree:add(f["signal.standby"], data(1, 1))
   add_all(tree, data, 2, { { "signal.attempt", 1 }, { "signal.hop", 1 }, { "signal.circuit", 16 },
@@ -151,7 +155,8 @@ local function setup(data, info, tree)
   tree:add(f["signal.class"], data(24, 1))
   local at = add_all(tree, data, 24, { { "signal.queue", 1 }, { "signal.protect", 1 }, { "signal.mtu", 2 },
     { "signal.return_route", 4 }, { "signal.stream_to_egress", 2 }, { "signal.stream_to_ingress", 2 },
-    { "signal.hop_limit", 1 }, { "signal.nodes", 1 }, { "signal.proof", 16 } })
+    { "signal.hop_limit", 1 }, { "signal.nodes", 1 }, { "signal.proof", 16 },
+    { "signal.alternate_link", 8 }, { "signal.alternate_return_route", 4 }, { "signal.rate_kbit_s", 4 } })
   for _ = 1, data(37, 1):uint() do
     at = at and add_all(tree, data, at, { { "signal.node", 16 }, { "signal.link_id", 8 } })
   end
@@ -171,7 +176,7 @@ local SIGNAL_FORMS = {
   setup,
   function(data, info, tree)
     blob(data, add_all(tree, data, 1, { { nil, 1 }, { "signal.hop", 1 }, { nil, 1 }, { "signal.circuit", 16 },
-      { "signal.forward_route", 4 }, { "signal.mtu", 2 } }), info, tree)
+      { "signal.forward_route", 4 }, { "signal.alternate_route", 4 }, { "signal.mtu", 2 } }), info, tree)
   end,
   function(data, _, tree)
     local at = add_all(tree, data, 1, { { "signal.reason", 1 }, { "signal.hop", 1 }, { nil, 1 },

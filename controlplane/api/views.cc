@@ -56,6 +56,9 @@ Json links_view(const ViewContext& context) {
                   {"transmitted", sum(&LinkStats::transmitted)},
                   {"transmitted_bytes", sum(&LinkStats::transmitted_bytes)},
                   {"bad_tags", sum(&LinkStats::bad_tags)},
+                  {"over_rate", sum(&LinkStats::over_rate)},
+                  {"demoted", sum(&LinkStats::demoted)},
+                  {"marked", sum(&LinkStats::marked)},
                   {"replays", sum(&LinkStats::replays)},
                   {"send_epoch", sum(&LinkStats::send_epoch)}});
     }

@@ -4,12 +4,21 @@
 #include <ranges>
 
 namespace sky::controlplane {
+namespace {
+
+std::vector<uint32_t> budgets(const Network& network) {
+  std::vector<uint32_t> all;
+  for (const OwnLink& link : network.links()) all.push_back(link.realtime_kbit_s);
+  return all;
+}
+
+}  // namespace
 
 Circuits::Circuits(Context& context, Links& links, Sessions& sessions)
     : context_(context),
       links_(links),
       sessions_(sessions),
-      admission_(context.config.links.size(), AdmissionLimits::of(context.config.dataplane.sizes.rules)) {}
+      admission_(budgets(context.network), AdmissionLimits::of(context.config.dataplane.sizes.rules)) {}
 
 const Circuit* Circuits::find(const CircuitId& id) const {
   const auto found = circuits_.find(id);
@@ -64,6 +73,7 @@ void Circuits::adopt(Circuit circuit) {
   circuit.life_s = static_cast<uint32_t>(context_.config.circuits.life_ns / kSecondNs);
   circuit.expires_ns = context_.now + context_.config.circuits.life_ns;
   admission_.add(circuit.role == CircuitRole::ingress ? kNoLink : circuit.up.link);
+  for (const LinkIndex link : {circuit.up.link, circuit.down.link}) admission_.add_rate(link, circuit.rate_kbit_s);
   if (circuit.role == CircuitRole::ingress && !circuit.path.empty()) {
     const uint64_t refresh = context_.config.circuits.refresh_ns;
     circuit.asking.at = context_.now + refresh / 2 + context_.random.number<uint64_t>() % (refresh / 2);
@@ -126,6 +136,7 @@ void Circuits::remove(CircuitId id) {
     sessions_.free_streams(circuit->peer, circuit->send_stream, circuit->receive_stream);
     sessions_.release(circuit->peer);
   }
+  for (const LinkIndex link : {circuit->up.link, circuit->down.link}) admission_.free_rate(link, circuit->rate_kbit_s);
   admission_.remove(circuit->role == CircuitRole::ingress ? kNoLink : circuit->up.link);
   deadlines_.erase(id);
   circuits_.erase(id);

@@ -86,6 +86,7 @@ class Circuits {
   void on_setup(LinkIndex from, Setup& setup);
   std::expected<Circuit*, CircuitReason> make(LinkIndex from, const Setup& setup);
   CircuitReason make_transit(Circuit& circuit, const Setup& setup) const;
+  bool take_rate(const Circuit& circuit);
   CircuitReason make_egress(Circuit& circuit, const Setup& setup);
   bool is_theirs(Circuit& circuit, const Setup& setup);
   bool asks(const Ipv6Address& peer) const;

@@ -73,6 +73,7 @@ std::expected<Circuit*, CircuitReason> Circuits::make(LinkIndex from, const Setu
                   .made_ns = context_.now,
                   .expires_ns = context_.now + kSetupTime_ns};
   circuit.up.link = from;
+  circuit.rate_kbit_s = setup.rate_kbit_s;
   if (const CircuitReason reason = admission_.admit(from, context_.now); reason != CircuitReason::none) {
     return std::unexpected(reason);
   }
@@ -83,13 +84,16 @@ std::expected<Circuit*, CircuitReason> Circuits::make(LinkIndex from, const Setu
     const auto down = circuit.role == CircuitRole::transit && up ? context_.routes.allocate(context_.now) : RouteId{0};
     circuit.up.mine = up.value_or(RouteId{0});
     circuit.down.mine = down.value_or(RouteId{0});
-    if (up && down) {
+    const bool has_room = up && down;
+    if (has_room && take_rate(circuit)) {
       if (circuit.role == CircuitRole::transit)
         add_alternate(circuit.down, context_.network.parallel_to(circuit.down.link));
       return &insert(std::move(circuit));
     }
-    context_.routes.release(circuit.up.mine, context_.now);
-    reason = CircuitReason::full;
+    for (const RouteId route : {circuit.up.mine, circuit.down.mine}) {
+      if (route != kControlRoute) context_.routes.release(route, context_.now);
+    }
+    reason = has_room ? CircuitReason::no_bandwidth : CircuitReason::full;
     if (circuit.role == CircuitRole::egress) {
       sessions_.free_streams(circuit.peer, circuit.send_stream, circuit.receive_stream);
       sessions_.release(circuit.peer);
@@ -97,6 +101,14 @@ std::expected<Circuit*, CircuitReason> Circuits::make(LinkIndex from, const Setu
   }
   admission_.remove(from);
   return std::unexpected(reason);
+}
+
+/// Of the budgets of both links, or of none.
+bool Circuits::take_rate(const Circuit& circuit) {
+  if (circuit.up.link != kNoLink && !admission_.take_rate(circuit.up.link, circuit.rate_kbit_s)) return false;
+  if (circuit.down.link == kNoLink || admission_.take_rate(circuit.down.link, circuit.rate_kbit_s)) return true;
+  admission_.free_rate(circuit.up.link, circuit.rate_kbit_s);
+  return false;
 }
 
 CircuitReason Circuits::make_transit(Circuit& circuit, const Setup& setup) const {

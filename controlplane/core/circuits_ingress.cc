@@ -12,7 +12,6 @@ constexpr uint64_t kAskAgain_ns = 50 * kMillisecondNs;  ///< when the far end wa
 constexpr uint64_t kRepairAfter_ns = 3 * kSecondNs;     ///< traffic moved at once; this mends rules that are lost
 constexpr uint64_t kMostRepairGap_ns = kMinuteNs;
 constexpr uint64_t kDeadAtEgress_ns = 3 * kMinuteNs;
-constexpr uint8_t kOtherQueue = 2;
 
 }  // namespace
 
@@ -24,26 +23,31 @@ const Circuit* Circuits::start(const Path& path, unsigned rank) {
   if (!link || network.link(*link).peer != nodes[1].address) return nullptr;
   const Ipv6Address& peer = nodes.back().address;
   if (!sessions_.acquire(peer)) return nullptr;
+  const CircuitsConfig& config = context_.config.circuits;
+  const auto rate_kbit_s = static_cast<uint32_t>(config.rate_bps / 1000);
   const auto streams = sessions_.take_streams(peer);
   const auto route = streams ? context_.routes.allocate(context_.now) : std::nullopt;
-  if (!route) {
+  if (!route || !admission_.take_rate(*link, rate_kbit_s)) {
+    if (route) context_.routes.release(*route, context_.now);
     if (streams) sessions_.free_streams(peer, *streams, *streams);
     sessions_.release(peer);
     return nullptr;
   }
-  Circuit circuit{.role = CircuitRole::ingress,
-                  .state = CircuitState::asking,
-                  .path = nodes,
-                  .path_hash = hash_of(nodes),
-                  .down = {{.link = *link, .mine = *route}},
-                  .treatment = make_treatment(kOtherQueue, context_.config.circuits.protect),
-                  .standby = rank != 0,
-                  .life_s = static_cast<uint32_t>(context_.config.circuits.life_ns / kSecondNs),
-                  .made_ns = context_.now,
-                  .peer = peer,
-                  .send_stream = *streams,
-                  .receive_stream = *streams,
-                  .rank = rank};
+  Circuit circuit{
+      .role = CircuitRole::ingress,
+      .state = CircuitState::asking,
+      .path = nodes,
+      .path_hash = hash_of(nodes),
+      .down = {{.link = *link, .mine = *route}},
+      .treatment = make_treatment(to_underlying(config.realtime ? Queue::realtime : Queue::other), config.protect),
+      .rate_kbit_s = rate_kbit_s,
+      .standby = rank != 0,
+      .life_s = static_cast<uint32_t>(config.life_ns / kSecondNs),
+      .made_ns = context_.now,
+      .peer = peer,
+      .send_stream = *streams,
+      .receive_stream = *streams,
+      .rank = rank};
   circuit.hop_limit =
       static_cast<uint8_t>(kLeastHopLimit + context_.random.number<uint8_t>() % (kMostHopLimit - kLeastHopLimit + 1));
   context_.random.fill(circuit.id);
@@ -90,6 +94,7 @@ void Circuits::send_setup(Circuit& circuit) {
               .stream_to_egress = circuit.send_stream,
               .stream_to_ingress = circuit.receive_stream,
               .hop_limit = circuit.hop_limit,
+              .rate_kbit_s = circuit.rate_kbit_s,
               .path = circuit.path,
               .blob = sessions_.blob_for_setup(circuit.peer)};
   setup.proof = sessions_.prove(circuit.peer, setup);

@@ -79,7 +79,9 @@ LinkMessage Links::row_of(const Link& link, const PeerSide& peer) const {
           .mtu = mtu(link.index),
           .kind = std::min(peer.kind, to_underlying(config.protect)),
           .lanes = peer.lanes,
-          .cookie = cookie_of(link)};
+          .realtime_kbit_s = link.own->realtime_kbit_s,
+          .cookie = cookie_of(link),
+          .rate_kbit_s = static_cast<uint32_t>(config.rate_bps / 1000)};
 }
 
 Links::PeerSide Links::side_of(const Keys& keys, const Way& way) {

@@ -1,8 +1,20 @@
 #include "controlplane/core/network.h"
 
+#include <algorithm>
+
 #include "dataplane/base/address.h"
 
 namespace sky::controlplane {
+namespace {
+
+constexpr uint64_t kUntoldBudget_bps = 100'000'000;
+
+uint32_t realtime_kbit_s(const LinkConfig& link, const TopologyLink& told) {
+  const uint64_t share_bps = told.capacity_bps == 0 ? kUntoldBudget_bps : told.capacity_bps / 10;
+  return static_cast<uint32_t>(std::min<uint64_t>(link.realtime_bps.value_or(share_bps) / 1000, kMostRate_kbit_s));
+}
+
+}  // namespace
 
 Result<Network> Network::create(std::shared_ptr<TopologySource> source, const RouterConfig& config) {
   Network network;
@@ -23,7 +35,8 @@ Result<Network> Network::create(std::shared_ptr<TopologySource> source, const Ro
                               .id = link_id(link.name),
                               .peer = skywire_address(peer.key),
                               .peer_name = peer.name,
-                              .peer_key = peer.key});
+                              .peer_key = peer.key,
+                              .realtime_kbit_s = realtime_kbit_s(link, topology.at(*edge))});
   }
   network.index();
   return network;

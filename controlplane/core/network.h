@@ -22,6 +22,7 @@ struct OwnLink {
   Ipv6Address peer{};
   std::string peer_name;
   PublicKey peer_key{};
+  uint32_t realtime_kbit_s = 0;  ///< budget of what comes by it for realtime queues
 };
 
 class Network {

@@ -68,7 +68,7 @@ Accounting accounting(const Counters& counters) {
   for (const Counter in : {received, injected_control, injected_probe, injected_tun, copied, taken_over}) {
     sums.in += counters.sum(in);
   }
-  for (const Counter out : {transmitted, delivered_tun, delivered_local, punted, handed_over, held})
+  for (const Counter out : {transmitted, delivered_tun, delivered_local, punted, handed_over, held, queued})
     sums.out += counters.sum(out);
   for (size_t reason = 0; reason < kDropReasons; ++reason) sums.out += counters.sum(static_cast<Drop>(reason));
   return sums;

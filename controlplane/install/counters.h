@@ -63,7 +63,7 @@ class Counters {
 /// The accounting equation over all workers: equal when at rest, `in - out` is what is under way.
 struct Accounting {
   uint64_t in = 0;   ///< received + injected_* + copied + taken_over
-  uint64_t out = 0;  ///< transmitted + delivered_* + punted + handed_over + drops + held
+  uint64_t out = 0;  ///< transmitted + delivered_* + punted + handed_over + drops + held + queued
 };
 Accounting accounting(const Counters& counters);
 

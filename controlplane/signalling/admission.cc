@@ -10,9 +10,11 @@ std::string misplaced(const Setup& setup, const SetupOrigin& origin) {
   return {};
 }
 
-Admission::Admission(size_t links, const AdmissionLimits& limits)
-    : limits_(limits),
-      neighbours_(links, Neighbour{.setups = Ration(limits.setups), .signals = Ration(limits.signals)}) {}
+Admission::Admission(const std::vector<uint32_t>& budgets_kbit_s, const AdmissionLimits& limits) : limits_(limits) {
+  for (const uint32_t budget : budgets_kbit_s)
+    neighbours_.push_back(
+        {.setups = Ration(limits.setups), .signals = Ration(limits.signals), .budget_kbit_s = budget});
+}
 
 bool Admission::take_signal(LinkIndex from, TimeNs now) {
   return neighbours_[to_underlying(from)].signals.take(now);
@@ -25,6 +27,22 @@ CircuitReason Admission::admit(LinkIndex from, TimeNs now) {
   if (!neighbour.setups.take(now)) return CircuitReason::too_fast;
   add(from);
   return CircuitReason::none;
+}
+
+bool Admission::take_rate(LinkIndex link, uint32_t kbit_s) {
+  if (kbit_s == 0) return true;
+  Neighbour& neighbour = neighbours_[to_underlying(link)];
+  if (neighbour.taken_kbit_s + kbit_s > neighbour.budget_kbit_s) return false;
+  neighbour.taken_kbit_s += kbit_s;
+  return true;
+}
+
+void Admission::add_rate(LinkIndex link, uint32_t kbit_s) {
+  if (to_underlying(link) < neighbours_.size()) neighbours_[to_underlying(link)].taken_kbit_s += kbit_s;
+}
+
+void Admission::free_rate(LinkIndex link, uint32_t kbit_s) {
+  if (to_underlying(link) < neighbours_.size()) neighbours_[to_underlying(link)].taken_kbit_s -= kbit_s;
 }
 
 void Admission::add(LinkIndex from) {

@@ -34,7 +34,8 @@ struct AdmissionLimits {
 
 class Admission {
  public:
-  Admission(size_t links, const AdmissionLimits& limits);
+  /// `budgets_kbit_s`: the realtime budget of each link.
+  Admission(const std::vector<uint32_t>& budgets_kbit_s, const AdmissionLimits& limits);
 
   /// False: more messages than this neighbour's ration; drop unread.
   bool take_signal(LinkIndex from, TimeNs now);
@@ -42,6 +43,11 @@ class Admission {
   CircuitReason admit(LinkIndex from, TimeNs now);
   /// One that this node itself begins.
   bool has_room() const { return circuits_ < limits_.most_circuits; }
+  /// Room in a link's realtime budget for what comes by it; false when that is spent. 0 kbit/s takes none.
+  bool take_rate(LinkIndex link, uint32_t kbit_s);
+  /// The same for what stands already, whether there is room or not.
+  void add_rate(LinkIndex link, uint32_t kbit_s);
+  void free_rate(LinkIndex link, uint32_t kbit_s);
   /// Counts one that stands already or is this node's own (`from` is kNoLink).
   void add(LinkIndex from);
   void remove(LinkIndex from);
@@ -51,6 +57,8 @@ class Admission {
     size_t circuits = 0;
     Ration setups;
     Ration signals;
+    uint32_t budget_kbit_s;
+    uint64_t taken_kbit_s = 0;
   };
   AdmissionLimits limits_;
   size_t circuits_ = 0;

@@ -66,7 +66,7 @@ std::vector<RuleMessage> Circuit::rules(const End& end) const {
   std::vector<RuleMessage> made;
   const auto add = [&](Towards towards, const Way& way, const Leg& leg, const Rule& rule) {
     const bool alternate = way.link != leg.link;
-    made.push_back({.rule = rule, .circuit = id, .cookie = cookie(towards, alternate)});
+    made.push_back({.rate_kbit_s = rate_kbit_s, .rule = rule, .circuit = id, .cookie = cookie(towards, alternate)});
   };
   if (is_end()) {
     const Towards towards = role == CircuitRole::ingress ? Towards::ingress : Towards::egress;
@@ -127,7 +127,7 @@ MemberMessage Circuit::member(SessionIndex session, uint16_t weight) const {
 }
 
 bool Circuit::fits(const Setup& setup, LinkIndex from) const {
-  if (role == CircuitRole::ingress || up.link != from) return false;
+  if (role == CircuitRole::ingress || up.link != from || rate_kbit_s != setup.rate_kbit_s) return false;
   if (path.empty() ? path_hash != hash_of(setup.path) : path != setup.path || hop != setup.hop) return false;
   if (role == CircuitRole::transit) return true;
   return peer == setup.path.front().address && receive_stream == setup.stream_to_egress &&
@@ -168,6 +168,7 @@ std::optional<Circuit> recover_end(const SortedRules& rules, const CircuitRows& 
   if (alternate != nullptr)
     leg.alternate = {.link = alternate->in_link, .mine = alternate->route_id, .theirs = alternate->twin};
   circuit.treatment = rule->treatment;
+  circuit.rate_kbit_s = rows.rules[0].rate_kbit_s;
   circuit.receive_stream = rule->stream;
   const auto& member = rows.member;
   if (!member) return word.role == CircuitRole::egress ? std::optional(circuit) : std::nullopt;
@@ -208,7 +209,8 @@ std::optional<Circuit> recover_transit(const SortedRules& rules, const CircuitRo
                  .path_hash = word.path_hash,
                  .up = leg_of(*there, rules.of(Towards::egress, true), *here),
                  .down = leg_of(*here, rules.of(Towards::ingress, true), *there),
-                 .treatment = there->treatment};
+                 .treatment = there->treatment,
+                 .rate_kbit_s = rows.rules[0].rate_kbit_s};
 }
 
 }  // namespace

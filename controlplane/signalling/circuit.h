@@ -66,6 +66,7 @@ struct Circuit {
   Leg up{};         ///< towards the ingress
   Leg down{};       ///< towards the egress
   uint8_t treatment = 0;
+  uint32_t rate_kbit_s = 0;  ///< in the realtime queue, each way
   uint8_t hop_limit = kMostHopLimit;
   uint16_t mtu = 0;
   bool standby = false;

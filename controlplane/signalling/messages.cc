@@ -26,7 +26,7 @@ struct SetupWire {
   uint8_t hop_limit, nodes;
   SetupProof proof;
   LinkId alternate_link;
-  Be32 alternate_route;
+  Be32 alternate_route, rate_kbit_s;
 };
 struct ReplyWire {
   uint8_t message, flags, hop, reserved;
@@ -43,7 +43,7 @@ struct TraceReplyTail {
   Be32 probe;
   Ipv6Address address;
 };
-static_assert(sizeof(SetupWire) == 66 && sizeof(ReplyWire) == 30 && sizeof(ShortWire) == 20);
+static_assert(sizeof(SetupWire) == 70 && sizeof(ReplyWire) == 30 && sizeof(ShortWire) == 20);
 static_assert(sizeof(PathNode) == 24 && sizeof(TraceReplyTail) == 20);
 static_assert(sizeof(SetupWire) + kMostPathNodes * sizeof(PathNode) + 2 + kMostBlobBytes <= kMaxSignalBytes);
 
@@ -117,7 +117,8 @@ Bytes write(const Setup& setup) {
                 .nodes = static_cast<uint8_t>(setup.path.size()),
                 .proof = setup.proof,
                 .alternate_link = setup.alternate.link,
-                .alternate_route = Be32(to_underlying(setup.alternate.route))});
+                .alternate_route = Be32(to_underlying(setup.alternate.route)),
+                .rate_kbit_s = Be32(setup.rate_kbit_s)});
   for (const PathNode& node : setup.path) out.add(node);
   return out.add_blob(setup.blob).take();
 }
@@ -193,6 +194,12 @@ Result<> check(const Setup& setup) {
   }
   if (setup.mtu < kLeastMtu) return fail("setup: found an MTU of {}, wanted at least {}", setup.mtu, kLeastMtu);
   if (setup.return_route == kControlRoute) return fail("setup: found return route 0");
+  const bool realtime = (setup.treatment & kTreatmentQueue) == to_underlying(Queue::realtime);
+  if (realtime ? setup.rate_kbit_s < kLeastRate_kbit_s || setup.rate_kbit_s > kMostRate_kbit_s
+               : setup.rate_kbit_s != 0) {
+    return fail("setup: found a rate of {} kbit/s, wanted {} to {} in queue 1, 0 in queue 2", setup.rate_kbit_s,
+                kLeastRate_kbit_s, kMostRate_kbit_s);
+  }
   if ((setup.alternate.link == LinkId{}) != (setup.alternate.route == kControlRoute)) {
     return fail("setup: found half an alternate, wanted link and route or neither");
   }
@@ -233,6 +240,7 @@ Result<Signal> read_setup(Reader in) {
               .stream_to_egress = head->stream_to_egress.get(),
               .stream_to_ingress = head->stream_to_ingress.get(),
               .hop_limit = head->hop_limit,
+              .rate_kbit_s = head->rate_kbit_s.get(),
               .proof = head->proof,
               .path = {},
               .blob = {}};
@@ -319,9 +327,9 @@ LinkId link_id(std::string_view link_name) {
 
 std::string_view name_of(CircuitReason reason) {
   static constexpr std::array<std::string_view, to_underlying(CircuitReason::count)> kNames{
-      "none",      "malformed", "not here",     "full",         "quota",        "too fast",
-      "link down", "conflict",  "unknown peer", "need session", "session busy", "bad session",
-      "idle",      "replaced",  "expired",      "shutdown",     "not proven",   "damaged"};
+      "none",     "malformed",    "not here",     "full",         "quota",       "too fast", "link down",
+      "conflict", "unknown peer", "need session", "session busy", "bad session", "idle",     "replaced",
+      "expired",  "shutdown",     "not proven",   "damaged",      "no bandwidth"};
   return reason < CircuitReason::count ? kNames[to_underlying(reason)] : "unknown reason";
 }
 

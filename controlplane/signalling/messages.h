@@ -27,6 +27,7 @@ inline constexpr uint8_t kLeastHopLimit = 40;
 inline constexpr uint8_t kMostHopLimit = 64;
 inline constexpr uint32_t kMostLife_s = 7 * 24 * 3600;
 inline constexpr uint16_t kLeastMtu = 576;
+inline constexpr uint32_t kLeastRate_kbit_s = 64, kMostRate_kbit_s = 1'000'000'000;
 /// A circuit owns so many neighbouring streams each way, one for each worker that may seal on it.
 inline constexpr uint16_t kStreamsPerCircuit = kMaxLanes;
 
@@ -63,6 +64,7 @@ struct Setup {
   uint16_t stream_to_egress = 0;
   uint16_t stream_to_ingress = 0;
   uint8_t hop_limit = 0;
+  uint32_t rate_kbit_s = 0;    ///< of a circuit in the realtime queue, each way; else 0
   SetupProof proof{};          ///< the ingress's, for the egress: proven_bytes() under their shared key
   std::vector<PathNode> path;  ///< from ingress to egress
   Bytes blob;                  ///< a message of the session handshake, or nothing
@@ -102,6 +104,7 @@ enum class CircuitReason : uint8_t {
   shutdown,      ///< close: an operator's wish
   not_proven,    ///< the ingress named does not vouch for this SETUP
   damaged,       ///< close: too many of its Datagrams do not open
+  no_bandwidth,  ///< the realtime budget of a link is spent
   count,
 };
 std::string_view name_of(CircuitReason reason);

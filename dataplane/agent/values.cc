@@ -95,9 +95,12 @@ InstallError check_consume(const Rule& rule, const Capacities& capacities) {
                rule.worker < capacities.workers && rule.stream + rule.streams <= kStreams);
 }
 
-InstallError check_rule(const Rule& rule, const Capacities& capacities) {
+InstallError check_rule(const RuleMessage& put, const Capacities& capacities) {
+  const Rule& rule = put.rule;
   if (to_underlying(rule.in_link) >= capacities.links) return InstallError::bad_index;
   if (rule.route_id == kControlRoute || !is_circuit_treatment(rule.treatment)) return InstallError::bad_value;
+  const bool realtime = (rule.treatment & kTreatmentQueue) == to_underlying(Queue::realtime);
+  if (realtime != (put.rate_kbit_s != 0)) return InstallError::bad_value;
   if (rule.action == RuleAction::forward) return check_forward(rule, capacities);
   if (rule.action == RuleAction::consume) return check_consume(rule, capacities);
   return InstallError::bad_value;
@@ -145,7 +148,7 @@ InstallError check_value(const InstallMessage& message, const Capacities& capaci
     case Verb::put_session:
       return check_below(to_underlying(message.as<SessionMessage>().session), capacities.sessions);
     case Verb::put_rule:
-      return check_rule(message.as<RuleMessage>().rule, capacities);
+      return check_rule(message.as<RuleMessage>(), capacities);
     case Verb::put_group:
       return check_group(message.as<GroupMessage>(), capacities);
     case Verb::put_member:

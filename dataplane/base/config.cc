@@ -123,6 +123,11 @@ void read_protection(Fields& fields, bool laboratory, FrameKind& kind) {
   if (value) kind = *value;
 }
 
+/// What a meter can hold: 64 kbit/s to 1 Tbit/s.
+Scalar<uint64_t> limited_rate() {
+  return scalar::rate(64'000, 1'000'000'000'000);
+}
+
 void read_link(const Place& place, const RouterConfig& config, LinkConfig& link) {
   Fields fields(place);
   if (const auto port = fields.need("port", "the name of a port")) {
@@ -136,6 +141,8 @@ void read_link(const Place& place, const RouterConfig& config, LinkConfig& link)
   }
   if (const auto liveness = fields.find("liveness")) read_liveness(*liveness, link.liveness);
   read_protection(fields, config.laboratory, link.protect);
+  if (const auto realtime = fields.find("realtime")) link.realtime_bps = realtime->read(limited_rate());
+  fields.read("rate", limited_rate(), link.rate_bps);
 }
 
 void read_links(const Place& place, RouterConfig& config) {
@@ -217,9 +224,21 @@ void read_rekey(const Place& place, RekeyConfig& rekey) {
   }
 }
 
+void read_queue(Fields& fields, const Place& place, CircuitsConfig& circuits) {
+  enum class Word : uint8_t { other, realtime };
+  auto word = Word::other;
+  fields.read("queue", scalar::choice<Word>({{"other", Word::other}, {"realtime", Word::realtime}}), word);
+  fields.read("rate", limited_rate(), circuits.rate_bps);
+  circuits.realtime = word == Word::realtime;
+  if (circuits.realtime && circuits.rate_bps == 0) place.error("queue realtime without a rate", "rate, such as 10M");
+  if (!circuits.realtime && circuits.rate_bps != 0)
+    place.error("a rate for queue other", "queue: realtime, or no rate");
+}
+
 void read_circuits(const Place& place, bool laboratory, CircuitsConfig& circuits) {
   Fields fields(place);
   read_protection(fields, laboratory, circuits.protect);
+  read_queue(fields, place, circuits);
   fields.read("paths", scalar::integer(1, 8), circuits.paths);
   if (const auto probe = fields.find("probe")) {
     Fields probe_fields(*probe);

@@ -48,7 +48,9 @@ struct LinkConfig {
   uint16_t ethertype = 0x88b5;            ///< 0x0600 to 0xffff, IPv4, ARP, VLAN and IPv6 excepted
   std::optional<std::string> psk_file{};  ///< path of a 32-byte pre-shared key in base64, mode 0600
   LivenessConfig liveness{};
-  FrameKind protect = FrameKind::frame;  ///< the least kind that is taken; what is sent where the peer wants no more
+  FrameKind protect = FrameKind::frame;    ///< the least kind that is taken; what is sent where the peer wants no more
+  std::optional<uint64_t> realtime_bps{};  ///< budget of what comes by it for realtime queues; absent: of its capacity
+  uint64_t rate_bps = 0;                   ///< all that is taken of the neighbour; 0: no limit
   Mark mark;
   Mark psk_mark{};
 };
@@ -93,6 +95,8 @@ struct ProbeConfig {
 struct CircuitsConfig {
   uint8_t paths = 2;                      ///< 1 to 8, as disjoint as the topology allows
   FrameKind protect = FrameKind::header;  ///< the least kind at every hop
+  bool realtime = false;                  ///< at every hop ahead of others, as far as `rate_bps` goes
+  uint64_t rate_bps = 0;                  ///< of a realtime circuit and direction
   ProbeConfig probe;
   uint64_t refresh_ns = 10 * kMinuteNs;  ///< 1 s to 24 h, less than life
   uint64_t life_ns = 60 * kMinuteNs;     ///< 2 s to 168 h

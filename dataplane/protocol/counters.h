@@ -2,7 +2,7 @@
 //
 // The accounting equation, exact per worker and in sum when at rest (docs/protocol.md, "Accounting"):
 //   received + injected_* + copied + taken_over
-//     = transmitted + delivered_* + punted + handed_over + the sum of all drops + held
+//     = transmitted + delivered_* + punted + handed_over + the sum of all drops + held + queued
 #pragma once
 
 #include <array>
@@ -25,6 +25,7 @@ namespace sky {
   X(punted)           /* packets handed to the control plane */                            \
   X(handed_over)      /* packets handed on to the worker that owns their stream or link */ \
   X(held)             /* gauge: packets waiting for a circuit */                           \
+  X(queued)           /* gauge: frames waiting for room in a port */                       \
   X(loops)            /* turns of the poll loop */                                         \
   X(sleeps)           /* turns that ended asleep */
 
@@ -55,13 +56,15 @@ namespace sky {
   X(no_send_key)                                                                          \
   X(key_exhausted) /* hard stop of a key */                                               \
   X(too_big)       /* does not fit the next link */                                       \
-  X(port_full)     /* the port took no more */                                            \
+  X(over_rate)     /* more than is taken of that neighbour */                             \
+  X(port_full)     /* the port takes no more, and enough are waiting */                   \
   X(session_unknown)                                                                      \
   X(session_no_key)                                                                       \
   X(session_stream) /* a stream the rule does not allow */                                \
   X(session_bad_tag)                                                                      \
   X(session_replayed)                                                                     \
   X(inner_malformed)   /* what was sealed is no IP packet of that length */               \
+  X(bad_ecn)           /* marked as congested, what was sealed cannot be */               \
   X(inner_source)      /* source not in the sending domain's prefixes */                  \
   X(inner_destination) /* destination not this node's */                                  \
   X(tun_full)          /* the TUN took no more */                                         \

@@ -43,6 +43,13 @@ inline constexpr unsigned class_of(uint8_t class_ecn) {
   return class_ecn >> 5;
 }
 
+/// Explicit Congestion Notification (RFC 3168): copied from the inner packet at the ingress, marked where a port's
+/// queue grows, taken over by the inner packet at the egress (RFC 6040).
+enum class Ecn : uint8_t { not_capable = 0, capable_1 = 1, capable_0 = 2, congestion = 3 };
+inline constexpr Ecn ecn_of(uint8_t class_ecn) {
+  return static_cast<Ecn>(class_ecn >> 3 & 3);
+}
+
 inline constexpr size_t kTagBytes = 16;
 inline constexpr size_t kLinkOverhead = sizeof(LinkHeader) + kTagBytes;
 
@@ -79,6 +86,8 @@ static_assert(sizeof(DatagramHeader) == 24);
 
 // How a circuit's packets travel, in one byte, its treatment: class (high three bits), least kind (bits 3 and 2: on a
 // link that agreed on less they are protected so all the same), queue (low two).
+enum class Queue : uint8_t { control = 0, realtime = 1, other = 2 };
+inline constexpr unsigned kQueues = 3;
 inline constexpr uint8_t kTreatmentClass = 0xe0;
 inline constexpr uint8_t kTreatmentQueue = 0x03;
 inline constexpr uint8_t make_treatment(uint8_t queue_and_class, FrameKind least) {
@@ -86,6 +95,9 @@ inline constexpr uint8_t make_treatment(uint8_t queue_and_class, FrameKind least
 }
 inline constexpr FrameKind least_kind_of(uint8_t treatment) {
   return static_cast<FrameKind>(treatment >> 2 & 3);
+}
+inline constexpr uint8_t class_ecn_of(uint8_t treatment, Ecn ecn) {
+  return static_cast<uint8_t>((treatment & kTreatmentClass) | static_cast<uint8_t>(ecn) << 3);
 }
 inline constexpr bool is_treatment(uint8_t value) {
   return (value & 0x10) == 0 && (value & kTreatmentQueue) != 3 && least_kind_of(value) <= FrameKind::clear;

@@ -119,20 +119,21 @@ struct LinkMessage {
   PortIndex port{};
   MacAddress peer_mac{};
   uint16_t ether_type{};
-  uint8_t least_kind{};    ///< FrameKind: what is taken
-  uint8_t multiplier{};    ///< liveness: detection after so many intervals, 2..10
-  uint32_t interval_us{};  ///< liveness: 1,000..1,000,000
-  uint32_t hold_ms{};      ///< up after this long without a fault, doubling to 60 s
-  uint16_t mtu{};          ///< carrier payload bytes
-  uint8_t rx_parity{};     ///< dump: parity of the newest receive chain
-  uint8_t tx_parity{};     ///< dump: of the current send chain
-  uint8_t keyed{};         ///< dump: bit 0 has a receive key, bit 1 a send key
-  uint8_t kind{};          ///< FrameKind: what is sent, the stronger of both ends' least; a circuit may demand more
-  uint8_t lanes = 1;       ///< that the peer seals on
-  Suite suite{};           ///< dump: of the current send chain
-  uint8_t pad[4]{};
-  uint64_t cookie{};  ///< the owner's word, kept and dumped
-  uint8_t rest[16]{};
+  uint8_t least_kind{};        ///< FrameKind: what is taken
+  uint8_t multiplier{};        ///< liveness: detection after so many intervals, 2..10
+  uint32_t interval_us{};      ///< liveness: 1,000..1,000,000
+  uint32_t hold_ms{};          ///< up after this long without a fault, doubling to 60 s
+  uint16_t mtu{};              ///< carrier payload bytes
+  uint8_t rx_parity{};         ///< dump: parity of the newest receive chain
+  uint8_t tx_parity{};         ///< dump: of the current send chain
+  uint8_t keyed{};             ///< dump: bit 0 has a receive key, bit 1 a send key
+  uint8_t kind{};              ///< FrameKind: what is sent, the stronger of both ends' least; a circuit may demand more
+  uint8_t lanes = 1;           ///< that the peer seals on
+  Suite suite{};               ///< dump: of the current send chain
+  uint32_t realtime_kbit_s{};  ///< budget of what comes by it for realtime queues; 0: none
+  uint64_t cookie{};           ///< the owner's word, kept and dumped
+  uint32_t rate_kbit_s{};      ///< all that is taken of the neighbour but route ID 0; 0: no limit
+  uint8_t rest[12]{};
 };
 
 enum class KeyOwner : uint8_t { link = 0, session = 1 };
@@ -193,7 +194,8 @@ static_assert(sizeof(Rule) == 32 && std::is_trivially_copyable_v<Rule>);
 /// A consume rule's `twin` is the far end's route on `in_link`: an answer goes out there.
 struct RuleMessage {
   Verb verb = Verb::put_rule;
-  uint8_t pad[7]{};
+  uint8_t pad[3]{};
+  uint32_t rate_kbit_s{};  ///< of a circuit in the realtime queue, and of no other: the rest goes on in the last queue
   Rule rule{};
   CircuitId circuit{};
   uint64_t cookie{};

@@ -81,6 +81,9 @@ struct alignas(64) LinkStats {
   StatsWord rtt_ns;      ///< smoothed, from liveness
   StatsWord heard_ns;    ///< CLOCK_MONOTONIC of the last authentic frame
   StatsWord send_epoch;  ///< main core's
+  StatsWord over_rate;   ///< frames beyond what is taken of the neighbour, dropped
+  StatsWord demoted;     ///< packets from it beyond a rate or its realtime budget: they went on in the last queue
+  StatsWord marked;      ///< packets to it that were marked as congested
 };
 
 /// The workers' words, but for the last one. `deaths` are those that probes found; those that a list of dead routes

@@ -20,12 +20,16 @@
 
 namespace sky::dataplane {
 
-/// Frames that wait for the end of the turn, per port and queue: handed to the port in strict order of queues.
+/// Frames that wait for the end of the turn, per port and queue: handed to the port in strict order of queues. What it
+/// does not take waits for the next turn.
 struct PortOutput {
   static constexpr unsigned kFrames = 4 * kBurst;
   std::array<std::array<rte_mbuf*, kFrames>, kQueues> frames;
   std::array<uint16_t, kQueues> count{};
+  std::array<uint16_t, kQueues> waiting{};  ///< of `count`: since an earlier turn
 };
+
+inline constexpr unsigned kMarkedFrom = kBurst;  ///< frames that a port left over: from here on packets are marked
 
 inline constexpr unsigned kMaxHeld = 64;         ///< packets that wait for one group
 inline constexpr unsigned kMaxHeldGroups = 64;   ///< groups that are waited for

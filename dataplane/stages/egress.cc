@@ -74,9 +74,11 @@ bool finish(Context& context, Slot& slot, const AeadOp& op, InnerPacket& inner) 
     return refuse(Drop::session_replayed);
   slot.key->mark_seen();
   slot.session->heard_ns.store(context.now_ns, std::memory_order_relaxed);
+  const Ecn outer = ecn_of(link_header(slot.data).class_ecn);
   slot.data = op.data;
   slot.length = static_cast<uint16_t>(op.length);
   if (!parse_inner({slot.data, slot.length}, inner)) return refuse(Drop::inner_malformed);
+  if (!take_ecn(outer, slot.data, inner.family)) return refuse(Drop::bad_ecn);
   return true;
 }
 

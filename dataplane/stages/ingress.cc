@@ -53,6 +53,7 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& 
   slot.session = view.members[chosen].session;
   slot.stream = static_cast<uint16_t>(member.stream + context.number);
   slot.hop_limit = member.hop_limit;
+  slot.ecn = inner_ecn(slot.data, inner.family);
   slot.treatment = member.treatment;
   MemberStats& stats = context.stats_of(*group, chosen);
   stats.packets.add(1);

@@ -4,6 +4,24 @@
 
 namespace sky::dataplane {
 
+bool take_ecn(Ecn outer, uint8_t* packet, Family family) noexcept {
+  const Ecn inner = inner_ecn(packet, family);
+  if (outer != Ecn::congestion || inner == Ecn::congestion) return true;
+  if (inner == Ecn::not_capable) return false;
+  if (family == Family::ipv6) {
+    packet[1] |= 0x30;
+    return true;
+  }
+  const auto grown = static_cast<uint32_t>(3 - static_cast<uint8_t>(inner));
+  packet[1] |= 3;
+  Be16 checksum;  // of words in ones' complement: RFC 1624, equation 3
+  std::memcpy(&checksum, packet + 10, sizeof(checksum));
+  const uint32_t sum = uint32_t{static_cast<uint16_t>(~checksum.get())} + grown;
+  checksum = Be16(static_cast<uint16_t>(~((sum & 0xffff) + (sum >> 16))));
+  std::memcpy(packet + 10, &checksum, sizeof(checksum));
+  return true;
+}
+
 void AddressBurst::add(unsigned at, const InnerPacket& inner, bool source) noexcept {
   if (inner.family == Family::ipv6) {
     std::memcpy(six_[n6_], source ? inner.source : inner.destination, 16);

@@ -54,6 +54,14 @@ inline bool parse_inner(std::span<const uint8_t> bytes, InnerPacket& out) noexce
   }
 }
 
+/// The bits of a whole IP packet's header.
+inline Ecn inner_ecn(const uint8_t* packet, Family family) noexcept {
+  return static_cast<Ecn>(family == Family::ipv6 ? packet[1] >> 4 & 3 : packet[1] & 3);
+}
+/// What the frame that brought it says of congestion becomes the packet's (RFC 6040); false where it must be dropped
+/// instead, since its sender would not know.
+bool take_ecn(Ecn outer, uint8_t* packet, Family family) noexcept;
+
 /// Addresses of a burst, by family, looked up together.
 class AddressBurst {
  public:

@@ -40,15 +40,37 @@ bool choose_next(Context& context, const Rule& rule, Slot& slot, RouteId& route_
   return slot.link != nullptr;
 }
 
+/// Whether the circuit keeps to its rate, and the neighbour it came from to its realtime budget.
+bool within_rate(Context& context, RouteId id, const Slot& slot) noexcept {
+  CircuitRate* rate = context.tables.circuit_rates[context.tables.rules.index_of(id)].load(std::memory_order_acquire);
+  const RateLimit& budget = slot.link->config.load(std::memory_order_acquire)->realtime;
+  return rate != nullptr && budget.limits() &&
+         rate->limit.passes(rate->meters[context.number], context.now_ns, slot.length) &&
+         budget.passes(slot.link->workers[context.number].realtime, context.now_ns, slot.length);
+}
+
+/// Whether the neighbour keeps to what is taken of it.
+bool is_over_rate(Context& context, const Slot& slot) noexcept {
+  const RateLimit& all = slot.link->config.load(std::memory_order_acquire)->all;
+  if (!all.limits() || all.passes(slot.link->workers[context.number].all, context.now_ns, slot.length)) return false;
+  context.stats_of(*slot.link).over_rate.add(1);
+  return true;
+}
+
 void forward(Context& context, const FoundRule& found, Slot& slot) noexcept {
   const LinkHeader& header = link_header(slot.data);
   if (header.hop_limit <= 1) return drop(slot, Drop::hop_limit);
   if (class_of(header.class_ecn) != class_of(found.head.treatment)) return drop(slot, Drop::wrong_class);
+  slot.treatment = found.head.treatment;
+  if (queue_of(slot.treatment) == Queue::realtime && !within_rate(context, found.head.route_id, slot)) {
+    slot.treatment = demoted(slot.treatment);
+    context.stats_of(*slot.link).demoted.add(1);
+  }
   RouteId next_route;
   if (!choose_next(context, *found.rule, slot, next_route)) return drop(slot, Drop::link_down);
   packet_header(slot.data).route_id = Be32(to_underlying(next_route));
   slot.hop_limit = static_cast<uint8_t>(header.hop_limit - 1);
-  slot.treatment = found.head.treatment;
+  slot.ecn = ecn_of(header.class_ecn);
   slot.verdict = Verdict::next;
   context.worked = true;
 }
@@ -85,6 +107,10 @@ void route(Context& context, Batch& batch) noexcept {
     const RouteId id{packet_header(slot.data).route_id.get()};
     if (id == kControlRoute) {
       slot.link->owner() == context.number ? control(context, slot) : hand_over(context, slot.link->owner(), slot);
+      continue;
+    }
+    if (is_over_rate(context, slot)) {
+      drop(slot, Drop::over_rate);
       continue;
     }
     const FoundRule found = context.tables.rules.find(id, slot.link->index, slot.drop);

@@ -31,6 +31,15 @@ void write_ethernet(const Context& context, const LinkConfig& config, const Slot
   if (config.lane_in_mac) ethernet.source.back() = static_cast<uint8_t>(context.number);
 }
 
+/// What the port left over last time says whether it keeps up: before frames are dropped, senders are told.
+void mark_congestion(Context& context, const LinkConfig& config, Slot& slot) noexcept {
+  if (slot.ecn == Ecn::not_capable || slot.ecn == Ecn::congestion) return;
+  const PortOutput& output = context.outputs[to_underlying(config.put.port)];
+  if (output.waiting[to_underlying(queue_of(slot.treatment))] < kMarkedFrom) return;
+  slot.ecn = Ecn::congestion;
+  context.stats_of(*slot.link).marked.add(1);
+}
+
 /// A clear frame has no tag: the link header stands where that would end.
 void send_clear(const Context& context, const LinkConfig& config, Slot& slot) noexcept {
   pad(slot, kMinSealedBytes + kTagBytes);
@@ -40,7 +49,7 @@ void send_clear(const Context& context, const LinkConfig& config, Slot& slot) no
   const LinkHeader header{.version_kind = version_kind(FrameKind::clear),
                           .hop_limit = slot.hop_limit,
                           .epoch = 0,
-                          .class_ecn = static_cast<uint8_t>(slot.treatment & kTreatmentClass),
+                          .class_ecn = class_ecn_of(slot.treatment, slot.ecn),
                           .link_index = Be32(config.put.peer_index),
                           .lane_counter = Be64(0)};
   std::memcpy(slot.data, &header, sizeof(header));
@@ -54,6 +63,7 @@ bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op)
     drop(slot, Drop::too_big);
     return false;
   }
+  mark_congestion(context, config, slot);
   const FrameKind kind = choose_kind(config, slot);
   if (kind == FrameKind::clear) {
     send_clear(context, config, slot);
@@ -75,7 +85,7 @@ bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op)
   const LinkHeader header{.version_kind = version_kind(kind),
                           .hop_limit = slot.hop_limit,
                           .epoch = key->epoch,
-                          .class_ecn = static_cast<uint8_t>(slot.treatment & kTreatmentClass),
+                          .class_ecn = class_ecn_of(slot.treatment, slot.ecn),
                           .link_index = Be32(config.put.peer_index),
                           .lane_counter = Be64(uint64_t{context.number} << 56 | counter)};
   std::memcpy(slot.data, &header, sizeof(header));

@@ -1,30 +1,36 @@
 #include "dataplane/stages/transmit.h"
 
+#include <algorithm>
+
 namespace sky::dataplane {
 
 namespace {
 
+/// Up to what the port takes of one queue; how many are left.
+uint16_t flush_queue(Context& context, drivers::Port& port, PortStats& stats, PortOutput& output,
+                     unsigned level) noexcept {
+  rte_mbuf** frames = output.frames[level].data();
+  const uint16_t count = output.count[level];
+  const uint16_t sent = count == 0 ? uint16_t{0} : port.tx_burst(static_cast<uint16_t>(context.number), frames, count);
+  if (sent == 0) return count;
+  uint64_t bytes = 0;
+  for (unsigned i = 0; i < sent; ++i) bytes += rte_pktmbuf_pkt_len(frames[i]);
+  std::copy(frames + sent, frames + count, frames);
+  stats.transmitted.add(sent);
+  stats.transmitted_bytes.add(bytes);
+  context.count(Counter::transmitted, sent);
+  return output.count[level] = static_cast<uint16_t>(count - sent);
+}
+
+/// The frames of a queue that the port did not take are ahead of all in the queues behind it.
 void flush_port(Context& context, size_t index) noexcept {
   PortOutput& output = context.outputs[index];
-  drivers::Port& port = *context.ports[index];
   PortStats& stats = context.stats_of(PortIndex{static_cast<uint16_t>(index)});
-  const auto queue = static_cast<uint16_t>(context.number);
-  for (unsigned level = 0; level < kQueues; ++level) {
-    rte_mbuf** frames = output.frames[level].data();
-    const uint16_t count = std::exchange(output.count[level], uint16_t{0});
-    if (count == 0) continue;
-    uint64_t bytes = 0;
-    for (unsigned i = 0; i < count; ++i) bytes += rte_pktmbuf_pkt_len(frames[i]);
-    const uint16_t sent = port.tx_burst(queue, frames, count);
-    for (unsigned i = sent; i < count; ++i) {
-      bytes -= rte_pktmbuf_pkt_len(frames[i]);
-      context.count(Drop::port_full);
-      rte_pktmbuf_free(frames[i]);
-    }
-    stats.full.add(count - sent);
-    stats.transmitted.add(sent);
-    stats.transmitted_bytes.add(bytes);
-    context.count(Counter::transmitted, sent);
+  StatsWord& queued = context.stats.counters[static_cast<size_t>(Counter::queued)];
+  for (unsigned level = 0, left = 0; level < kQueues; ++level) {
+    if (left == 0) left = flush_queue(context, *context.ports[index], stats, output, level);
+    queued.set(queued.get() - output.waiting[level] + output.count[level]);
+    output.waiting[level] = output.count[level];
   }
 }
 
@@ -33,6 +39,11 @@ void flush_port(Context& context, size_t index) noexcept {
 void queue_frame(Context& context, uint16_t port, unsigned level, rte_mbuf* frame) noexcept {
   PortOutput& output = context.outputs[port];
   if (output.count[level] == PortOutput::kFrames) flush_port(context, port);
+  if (output.count[level] == PortOutput::kFrames) {
+    context.stats_of(PortIndex{port}).full.add(1);
+    context.count(Drop::port_full);
+    return rte_pktmbuf_free(frame);
+  }
   output.frames[level][output.count[level]++] = frame;
 }
 
@@ -54,6 +65,10 @@ void transmit(Context& context, Batch& batch) noexcept {
 
 void flush(Context& context) noexcept {
   for (size_t port = 0; port < context.outputs.size(); ++port) flush_port(context, port);
+}
+
+bool any_waiting(const Context& context) noexcept {
+  return context.stats.counters[static_cast<size_t>(Counter::queued)].get() != 0;
 }
 
 }  // namespace sky::dataplane

@@ -14,6 +14,7 @@
 #include "dataplane/protocol/stats_page.h"
 #include "dataplane/tables/links_up.h"
 #include "dataplane/tables/liveness.h"
+#include "dataplane/tables/rate_limit.h"
 
 namespace sky::dataplane {
 
@@ -23,6 +24,8 @@ struct LinkConfig {
   EthernetHeader ethernet;  ///< what every frame on this link starts with
   LivenessConfig liveness;
   bool lane_in_mac = false;  ///< the sender's lane is the last byte of its source MAC address
+  RateLimit realtime{0, 1};  ///< of what the neighbour sends
+  RateLimit all{0, 1};       ///< the same
   unsigned worker = 0;       ///< its owner: judges liveness, and sends what the control plane has to say
 };
 
@@ -34,7 +37,8 @@ inline constexpr Rate kLinkPunts{5'000, 256};
 struct LinkWorker {
   SealCounter send;
   FailedTags failed;
-  Ration punts{kLinkPunts};  ///< what this neighbour may hand to the main core
+  Ration punts{kLinkPunts};           ///< what this neighbour may hand to the main core
+  rte_meter_srtcm realtime{}, all{};  ///< for the limits of the configuration
 };
 
 struct Link {

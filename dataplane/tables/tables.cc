@@ -16,12 +16,14 @@ Tables::Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& ke
       timed(new TimedObjects),
       polls(config.polling, config.workers),
       members_by_rule(config.capacities.rules),
+      circuit_rates(config.capacities.rules),
       stats(stats_page),
       config_(std::move(config)),
       quiescence_(quiescence),
       key_engine_(keys) {}
 
 Tables::~Tables() {
+  for (const uint32_t index : rated_) delete circuit_rates[index].load();
   quiescence_.drain();  // some of what waits there looks back at these tables
   delete timed.load();
 }
@@ -125,6 +127,7 @@ void Tables::put_link(const LinkMessage& message) {
     link = new Link(message.link, links_up, config_.workers);
     link->ring = std::make_unique<KeyRing>(link->receive, link->send, key_engine_, config_.link_keys, seen_keys_);
   }
+  const unsigned shares = workers_of(message.port);
   auto* config = new LinkConfig{
       .put = message,
       .ethernet = {message.peer_mac, config_.port_macs[to_underlying(message.port)], Be16(message.ether_type)},
@@ -132,6 +135,8 @@ void Tables::put_link(const LinkMessage& message) {
                    .hold_ns = uint64_t{message.hold_ms} * 1'000'000,
                    .multiplier = message.multiplier},
       .lane_in_mac = polls.of(message.port).lane_in_mac,
+      .realtime = RateLimit(message.realtime_kbit_s, shares),
+      .all = RateLimit(message.rate_kbit_s, shares),
       .worker = polls.of(message.port).worker};
   if (!fresh && config->worker != link->owner()) {
     change_owner(*link, config);
@@ -271,11 +276,33 @@ bool Tables::slot_free(RouteId route) const {
   return !rules.occupied(index) && !resting_.contains(index);
 }
 
+unsigned Tables::workers_of(PortIndex port) const {
+  return polls.of(port).by_lane ? config_.workers : 1;
+}
+
+void Tables::replace_rate(RouteId route, std::unique_ptr<CircuitRate> rate) {
+  std::atomic<CircuitRate*>& place = circuit_rates[rules.index_of(route)];
+  if (rate == nullptr) {
+    rated_.erase(rules.index_of(route));
+  } else {
+    rated_.insert(rules.index_of(route));
+  }
+  if (CircuitRate* old = place.exchange(rate.release(), std::memory_order_acq_rel)) retire(old);
+}
+
 void Tables::put_rule(const RuleMessage& message) {
   const Rule* standing = rule(message.rule.route_id);
   if (standing == nullptr) stats.header().rules.add(1);
   const Rule old = standing == nullptr ? Rule{} : *standing;
   claim_streams(message.rule);  // before the old one lets go of them
+  const CircuitRate* standing_rate = circuit_rates[rules.index_of(message.rule.route_id)].load();
+  if ((standing_rate == nullptr ? 0 : standing_rate->limit.kbit_s()) != message.rate_kbit_s) {
+    const LinkConfig& from = *links.find(to_underlying(message.rule.in_link))->config.load();
+    replace_rate(message.rule.route_id,
+                 message.rate_kbit_s == 0
+                     ? nullptr
+                     : std::make_unique<CircuitRate>(message.rate_kbit_s, workers_of(from.put.port), config_.workers));
+  }
   release_streams(old);
   rules.put(message);
 }
@@ -284,6 +311,7 @@ void Tables::delete_rule(RouteId route) {
   const uint32_t index = rules.index_of(route);
   release_streams(rules.at(index));
   rules.erase(route);
+  replace_rate(route, nullptr);
   resting_.insert(index);
   quiescence_.retire([this, index] { resting_.erase(index); });
   stats.header().rules.set(stats.header().rules.get() - 1);

@@ -58,6 +58,8 @@ class Tables final : public TableView, public Applier, public Dumper {
   /// [rule index]: the member whose opposite direction ends at that consume rule, group * kMaxMembers + slot + 1; 0:
   /// none.
   mutable ZeroedArray<std::atomic<uint32_t>> members_by_rule;
+  /// [rule index]: what a realtime circuit keeps to; nullptr for others.
+  ZeroedArray<std::atomic<CircuitRate*>> circuit_rates;
   Stats stats;
 
   // Main core, once per turn: before and after everything else that touches the tables.
@@ -111,6 +113,9 @@ class Tables final : public TableView, public Applier, public Dumper {
   StreamPage& page_of(Session& session, unsigned stream);
   void claim_streams(const Rule& rule);
   void release_streams(const Rule& rule);
+  /// Who shares a limit on what comes by that port.
+  unsigned workers_of(PortIndex port) const;
+  void replace_rate(RouteId route, std::unique_ptr<CircuitRate> rate);
   void sweep_streams(Session& session);
   /// The link's packets pass by while another worker becomes its owner.
   void change_owner(Link& link, const LinkConfig* config);
@@ -138,6 +143,7 @@ class Tables final : public TableView, public Applier, public Dumper {
   std::set<uint32_t> link_indices_;
   std::set<uint32_t> session_indices_;
   std::set<uint32_t> group_indices_;
+  std::unordered_set<uint32_t> rated_;                   ///< rule indices in circuit_rates
   std::unordered_set<uint32_t> resting_;                 ///< slots of deleted rules that a worker may still see
   std::set<std::pair<KeyOwner, uint32_t>> unconfirmed_;  ///< chains whose peer was not heard under them yet
   std::vector<std::pair<KeyOwner, uint32_t>> unready_;   ///< chains put in this batch whose slots wait for a grace

@@ -30,7 +30,7 @@ FRAME_VERDICTS = """
     frame_short not_skywire frame_long bad_version bad_kind bad_reserved unknown_link wrong_port weak_kind
     wrong_kind no_key bad_lane replayed bad_tag bad_size bad_control bad_type unknown_route wrong_link hop_limit
     wrong_class link_down too_big inner_malformed session_stream session_no_key session_replayed session_bad_tag
-    inner_destination inner_source""".split()
+    bad_ecn inner_destination inner_source""".split()
 GOOD_VERDICTS = ["forward", "local", "deliver", "punt handshake", "punt link", "punt circuit"]
 MESSAGES = """initiation response cookie terms liveness setup setup_reply setup_refused close trace trace_reply
     bad""".split()
@@ -199,6 +199,9 @@ class Sender:
             datagram = self.mutated(datagram.ljust(46, b"\0"))[:1480]
         return datagram
 
+    def ecn(self):
+        return self.dice.choice((0, 1, 2, 2, 3))
+
     def inner(self):
         six = self.chance(0.5)
         pick = self.dice.choice
@@ -206,14 +209,15 @@ class Sender:
             there, here = pick((b"\xfd\0\0\x0f", b"\xfd\0\0\x0f", b"\xfd\0\0\x0e", b"\xfd\0\0\x09")), b"\xfd\0\0\x01"
             here = here if self.chance(0.9) else b"\xfd\0\0\x0f"
             body = self.bytes(1420 if self.chance(0.1) else 100)
-            packet = struct.pack(">IHBB", 0x60000000, len(body), 17, 64)
+            packet = struct.pack(">IHBB", 0x60000000 | self.ecn() << 20, len(body), 17, 64)
             packet += there.ljust(16, b"\1") + here.ljust(16, b"\1") + body
         else:
             there, here = pick((b"\x0a\x09", b"\x0a\x09", b"\x0a\x08")), b"\x0a\x01"
             here = here if self.chance(0.9) else b"\x0a\x09"
             options = bytes(4 * pick((0, 0, 0, 2)))
             body = options + self.bytes(100)
-            packet = struct.pack(">BBHIBBH", 0x45 + len(options) // 4, 0, 20 + len(body), 0, 64, 17, 0)
+            packet = struct.pack(">BBHIBBH", 0x45 + len(options) // 4, self.ecn(), 20 + len(body), 0, 64, 17,
+                                 self.dice.getrandbits(16))
             packet += there.ljust(4, b"\1") + here.ljust(4, b"\1") + body
         if self.chance(0.05):
             packet = self.mutated(packet.ljust(46, b"\0"))
@@ -248,19 +252,22 @@ class Sender:
             nodes = self.dice.randint(2, pick((3, 8, 32)))
             path = b"".join(self.dice.randbytes(16) + (self.dice.randbytes(8) if place else bytes(8))
                             for place in range(nodes))
+            queue = pick((1, 2))
             head = struct.pack(">BBBB16sIBBHIHHBB", 1, pick((0, 1, 2, 3)), word(8), self.dice.randint(1, nodes - 1),
-                               circuit, self.dice.randint(1, 604_800), pick((1, 2)) | word(3) << 5, pick((0, 1, 2)),
+                               circuit, self.dice.randint(1, 604_800), queue | word(3) << 5, pick((0, 1, 2)),
                                self.dice.randint(576, 9000), word(32), word(10) * 16, word(10) * 16,
                                self.dice.randint(40, 64), nodes)
-            return head + self.dice.randbytes(16) + path + blob
+            alternate = self.dice.randbytes(12) if self.chance(0.5) else bytes(12)
+            rate = self.dice.randint(64, 10 ** 9) if queue == 1 else 0
+            return head + self.dice.randbytes(16) + alternate + struct.pack(">I", rate) + path + blob
         if kind == 2:
-            return struct.pack(">BBBB16sIH", 2, 0, self.dice.randint(1, 31), 0, circuit, word(32),
+            return struct.pack(">BBBB16sIIH", 2, 0, self.dice.randint(1, 31), 0, circuit, word(32), word(32),
                                self.dice.randint(576, 9000)) + blob
         if kind == 3:
             text = bytes(self.dice.randint(0x20, 0x7E) for _ in range(self.dice.randint(0, 160)))
-            return struct.pack(">BBBB16s", 3, self.dice.randint(1, 16), word(8), 0, circuit) + text
+            return struct.pack(">BBBB16s", 3, self.dice.randint(1, sky.REASONS), word(8), 0, circuit) + text
         if kind == 4:
-            return struct.pack(">BBBB16s", 4, self.dice.randint(1, 16), word(1), 0, circuit)
+            return struct.pack(">BBBB16s", 4, self.dice.randint(1, sky.REASONS), word(1), 0, circuit)
         tail = struct.pack(">I", word(32)) + (self.dice.randbytes(16) if kind == 6 else b"")
         return struct.pack(">BBBB16s", kind, word(1), self.dice.randrange(32), 0, circuit) + tail
 

@@ -122,7 +122,7 @@ class Receiver:
         if header.kind > rule["least_kind"]:
             return "drop weak_kind"
         if rule["action"] == "consume":
-            return self.consume(link, rule, packet)
+            return self.consume(link, rule, packet, header.ecn)
         if header.hop_limit <= 1:
             return "drop hop_limit"
         if header.cls != rule["class"]:
@@ -141,7 +141,7 @@ class Receiver:
         return (f"forward {link['link']} {kind} {hop_limit} {rule['class']} {packet.type} {route} "
                 f"{digest(packet.payload)}")
 
-    def consume(self, link, rule, packet):
+    def consume(self, link, rule, packet, ecn):
         payload = packet.payload
         if packet.type == sky.KEEPALIVE:
             return "local"
@@ -154,9 +154,9 @@ class Receiver:
             if len(payload) != 16:
                 return "drop bad_control"
             return self.send(link, 64, rule, packet._replace(type=sky.PONG), rule["twin"])
-        return self.egress(rule, payload) if packet.type == sky.DATAGRAM else "drop bad_type"
+        return self.egress(rule, payload, ecn) if packet.type == sky.DATAGRAM else "drop bad_type"
 
-    def egress(self, rule, payload):
+    def egress(self, rule, payload, ecn):
         datagram = sky.read_datagram(payload)
         if datagram is None:
             return "drop inner_malformed"
@@ -175,6 +175,9 @@ class Receiver:
         addresses = sky.read_inner(inner)
         if addresses is None:
             return "drop inner_malformed"
+        inner = sky.take_ecn(ecn, inner)
+        if inner is None:
+            return "drop bad_ecn"
         family, source, destination = addresses
         # What this node serves, and the prefixes of the session's domain.
         here, there = ((b"\xfd\x00\x00\x01", b"\xfd\x00\x00\x0f") if family == 6 else (b"\x0a\x01", b"\x0a\x09"))

@@ -19,7 +19,8 @@ LEAST_SEALED = 14  # packet and padding, so that an Ethernet frame has 60 bytes
 LEAST_CLEAR = LEAST_SEALED + TAG
 HEADER_SEALED = 32  # bytes that kind 1 seals
 SUITES = {"aes-256-gcm": AESGCM, "chacha20-poly1305": ChaCha20Poly1305}
-REASONS = 17
+REASONS = 18
+CONGESTION = 3  # ECN
 
 LinkHeader = namedtuple("LinkHeader", "version kind hop_limit epoch cls ecn reserved link lane counter")
 Packet = namedtuple("Packet", "type route size payload padding")
@@ -31,8 +32,9 @@ Cookie = namedtuple("Cookie", "receiver nonce cookie")
 Confirmation = namedtuple("Confirmation", "key_id mac")
 Terms = namedtuple("Terms", "index parity suites least_kind lanes oldest newest boot session run attempt")
 Setup = namedtuple("Setup", "refresh standby attempt hop circuit life_s queue_class protect mtu return_route "
-                            "stream_to_egress stream_to_ingress hop_limit proof path blob")
-SetupReply = namedtuple("SetupReply", "hop circuit forward_route mtu blob")
+                            "stream_to_egress stream_to_ingress hop_limit proof alternate_link alternate_return_route "
+                            "rate_kbit_s path blob")
+SetupReply = namedtuple("SetupReply", "hop circuit forward_route alternate_route mtu blob")
 SetupRefused = namedtuple("SetupRefused", "reason hop circuit text")
 Close = namedtuple("Close", "reason towards circuit")
 Trace = namedtuple("Trace", "towards hop circuit probe")
@@ -154,6 +156,22 @@ def open_datagram(epoch, session_id, number, payload):
     return epoch.open(payload[:8], struct.pack(">QQ", session_id, number), payload[8:24], payload[24:])
 
 
+def take_ecn(outer, inner):
+    """The IP packet that goes on, its checksum with it, where the frame that brought it was marked; None: none may."""
+    six = inner[0] >> 4 == 6
+    ecn = inner[1] >> 4 & 3 if six else inner[1] & 3
+    if outer != CONGESTION or ecn == CONGESTION:
+        return inner
+    if ecn == 0:
+        return None
+    marked = bytearray(inner)
+    marked[1] |= 0x30 if six else 3
+    if not six:
+        total = (~int.from_bytes(inner[10:12], "big") & 0xFFFF) + CONGESTION - ecn
+        marked[10:12] = (~(total + (total >> 16)) & 0xFFFF).to_bytes(2, "big")
+    return bytes(marked)
+
+
 # --- handshakes
 
 
@@ -197,23 +215,24 @@ def _blob(data, at):
 
 def _setup(data):
     (flags, attempt, hop, circuit, life, queue_class, protect, mtu, route, to_egress, to_ingress, hop_limit, nodes,
-     proof) = struct.unpack_from(">xBBB16sIBBHIHHBB16s", data)
-    path = [struct.unpack_from(">16s8s", data, 54 + 24 * i) for i in range(nodes)]
-    blob = _blob(data, 54 + 24 * nodes)
+     proof, alternate, alternate_route, rate) = struct.unpack_from(">xBBB16sIBBHIHHBB16s8sII", data)
+    path = [struct.unpack_from(">16s8s", data, 70 + 24 * i) for i in range(nodes)]
+    blob = _blob(data, 70 + 24 * nodes)
     good = (flags < 4 and 2 <= nodes <= 32 and blob is not None and 1 <= life <= 604_800
             and queue_class & 3 in (1, 2) and not queue_class & 0x1C and protect <= CLEAR and mtu >= 576 and route != 0
             and all(stream < 16384 and stream % 16 == 0 for stream in (to_egress, to_ingress))
-            and 40 <= hop_limit <= 64 and 1 <= hop < nodes and len({address for address, _ in path}) == nodes
+            and (64 <= rate <= 10 ** 9 if queue_class & 3 == 1 else rate == 0)
+            and (alternate == bytes(8)) == (alternate_route == 0) and 40 <= hop_limit <= 64 and 1 <= hop < nodes and len({address for address, _ in path}) == nodes
             and all((link == bytes(8)) == (place == 0) for place, (_, link) in enumerate(path)))
     return Setup(flags & 1, flags >> 1, attempt, hop, circuit, life, queue_class, protect, mtu, route, to_egress,
-                 to_ingress, hop_limit, proof, path, blob) if good else None
+                 to_ingress, hop_limit, proof, alternate, alternate_route, rate, path, blob) if good else None
 
 
 def _setup_reply(data):
-    flags, hop, reserved, circuit, route, mtu = struct.unpack_from(">xBBB16sIH", data)
-    blob = _blob(data, 26)
+    flags, hop, reserved, circuit, route, alternate, mtu = struct.unpack_from(">xBBB16sIIH", data)
+    blob = _blob(data, 30)
     good = not flags and not reserved and 1 <= hop < 32 and route != 0 and mtu >= 576 and blob is not None
-    return SetupReply(hop, circuit, route, mtu, blob) if good else None
+    return SetupReply(hop, circuit, route, alternate, mtu, blob) if good else None
 
 
 def _short(data):

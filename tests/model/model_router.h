@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/protocol/install.h"
+#include "tests/model/ecn.h"
 #include "tests/model/handshake_tokens.h"
 #include "tests/support/change.h"
 #include "tests/support/oracle.h"
@@ -116,13 +117,13 @@ class ModelRouter {
         link.faulty = true;  // its hold is longer than a world lives
       }
       if (link.good >= 3 && !link.faulty) link.up = true;
-      if (!std::exchange(link.pinged, true) && link.keys.send) send(link, 64, 0, Bytes(7 + 24), true);
+      if (!std::exchange(link.pinged, true) && link.keys.send) send(link, 64, 0, Bytes(7 + 24), 0, true);
     }
     for (auto& [index, group] : groups_) {
       if (!group.member || group.circuit == group.member->circuit) continue;
       group.circuit = group.member->circuit;
       send(links_[to_underlying(group.member->link)], 64, group.member->treatment,
-           test::packet(4, to_underlying(group.member->route), Bytes(16)), true);
+           test::packet(4, to_underlying(group.member->route), Bytes(16)), 0, true);
     }
   }
 
@@ -165,7 +166,7 @@ class ModelRouter {
     if (rule->second.in_link != link.put.link) return drop(Drop::wrong_link);
     if (kind > (rule->second.treatment >> 2 & 3u)) return drop(Drop::weak_kind);
     if (rule->second.action == RuleAction::forward) return forward(rule->second, header, inside[0], payload);
-    consume(rule->second, link, inside[0], payload);
+    consume(rule->second, link, inside[0], payload, header.class_ecn >> 3 & 3);
   }
   void between_two(Link& link, unsigned type, const Bytes& payload) {
     if (type == 2) return local();
@@ -182,15 +183,17 @@ class ModelRouter {
     const bool primary = usable(rule.next_link);
     const LinkIndex next = primary ? rule.next_link : rule.alternate_link;
     if (!usable(next)) return drop(Drop::link_down);
+    const bool demoted = (rule.treatment & 3) == 1 && links_[to_underlying(rule.in_link)].put.realtime_kbit_s == 0;
+    const auto treatment = static_cast<uint8_t>(demoted ? (rule.treatment & ~3) | 2 : rule.treatment);
     const uint32_t route = to_underlying(primary ? rule.next_route : rule.alternate_route);
-    send(links_[to_underlying(next)], static_cast<uint8_t>(header.hop_limit - 1), rule.treatment,
-         test::packet(type, route, payload));
+    send(links_[to_underlying(next)], static_cast<uint8_t>(header.hop_limit - 1), treatment,
+         test::packet(type, route, payload), header.class_ecn & 0x18);
   }
-  void consume(const Rule& rule, const Link& link, unsigned type, const Bytes& payload) {
+  void consume(const Rule& rule, const Link& link, unsigned type, const Bytes& payload, unsigned ecn) {
     if (type == 2) return local();
     if (type == 3) return punt(payload);
     if (type == 5) return pong(rule, payload);
-    if (type == 17) return deliver(rule, payload);
+    if (type == 17) return deliver(rule, payload, ecn);
     if (type != 4) return drop(Drop::bad_type);
     if (payload.size() != 16) return drop(Drop::bad_control);
     if (!link.up) return drop(Drop::link_down);
@@ -208,7 +211,7 @@ class ModelRouter {
                       group->second.member->consume == rule.route_id && payload[0] == 0;
     good ? local() : drop(Drop::bad_control);
   }
-  void deliver(const Rule& rule, const Bytes& datagram) {
+  void deliver(const Rule& rule, const Bytes& datagram, unsigned ecn) {
     if (datagram.size() < 24) return drop(Drop::inner_malformed);
     Session& session = sessions_[to_underlying(rule.session)];
     const auto epoch = static_cast<unsigned>(datagram[0] >> 6), stream = unsigned(get(datagram, 0, 2)) & 0x3fff;
@@ -218,10 +221,11 @@ class ModelRouter {
     SeenCounters& seen = session.keys.seen[{epoch, stream}];
     const uint64_t counter = get(datagram, 2, 6);
     if (!seen.looks_fresh(counter, burst_)) return drop(Drop::session_replayed);
-    const auto inner = open_datagram(chain->second.step(epoch & 1), session.put.session_id, datagram);
+    auto inner = open_datagram(chain->second.step(epoch & 1), session.put.session_id, datagram);
     if (!inner) return drop(Drop::session_bad_tag);
     if (!seen.add(counter)) return drop(Drop::session_replayed);
     if (!is_ip(*inner)) return drop(Drop::inner_malformed);
+    if (ecn == 3 && !mark_congestion(*inner)) return drop(Drop::bad_ecn);
     if (destination(*inner, false) != to_underlying(kLocalGroup)) return drop(Drop::inner_destination);
     const auto source = groups_.find(destination(*inner, true));
     if (source == groups_.end() || source->second.put.domain != session.put.domain) return drop(Drop::inner_source);
@@ -248,9 +252,10 @@ class ModelRouter {
         seal_datagram(session.keys.send->step(0), session.put.session_id, session.keys.send_parity << 1, member.stream,
                       session.keys.counters[member.stream]++, inner);
     send(links_[to_underlying(member.link)], member.hop_limit, member.treatment,
-         test::packet(17, to_underlying(member.route), datagram));
+         test::packet(17, to_underlying(member.route), datagram), ecn_bits(inner) << 3);
   }
-  void send(Link& link, uint8_t hop_limit, uint8_t treatment, Bytes inside, bool starts_here = false) {
+  void send(Link& link, uint8_t hop_limit, uint8_t treatment, Bytes inside, unsigned ecn = 0,
+            bool starts_here = false) {
     out_.change.injected_probe += starts_here;
     unsigned kind = std::min<unsigned>(link.put.kind, treatment >> 2 & 3);
     if (get(inside, 1, 4) == 0 || (kind == 1 && (inside[0] != 17 || inside.size() < 32))) kind = 0;
@@ -261,7 +266,7 @@ class ModelRouter {
     const Header header{.version_kind = static_cast<uint8_t>(0x10 | kind),
                         .hop_limit = hop_limit,
                         .epoch = static_cast<uint8_t>(kind == 2 ? 0 : link.keys.send_parity << 7),
-                        .class_ecn = static_cast<uint8_t>(treatment & 0xe0),
+                        .class_ecn = static_cast<uint8_t>((treatment & 0xe0) | ecn),
                         .link_index = link.put.peer_index,
                         .lane_counter = kind == 2 ? 0 : link.keys.counters[0]++};
     const Bytes frame = kind == 2 ? header.bytes() + inside : seal_frame(link.keys.send->step(0), header, inside);

@@ -42,6 +42,11 @@ std::vector<InstallMessage> World::new_link(uint16_t index) {
   peer.parity = static_cast<unsigned>(below(2));
   peer.kind = chance(70) ? FrameKind::clear : any_kind();
   auto installs = link_installs(peer, static_cast<unsigned>(below(kPorts)));
+  if (chance(20)) {
+    auto put = installs[0].as<LinkMessage>();
+    put.realtime_kbit_s = 0;
+    installs[0] = message(put);
+  }
   for (size_t i : {1, 2}) {
     auto chain = installs[i].as<KeyChainMessage>();
     chain.key_id = key;

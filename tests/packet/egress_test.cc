@@ -68,6 +68,39 @@ TEST_F(Egress, AWholeBurstInOrder) {
   EXPECT_EQ((Change{.received = 64, .delivered_tun = 64}), node.change());
 }
 
+TEST_F(Egress, TellsThePacketOfCongestion) {
+  const auto with = [](Bytes packet, unsigned ecn) {
+    const bool is_six = packet[0] >> 4 == 6;
+    packet[1] = static_cast<uint8_t>(packet[1] | (is_six ? ecn << 4 : ecn));
+    if (is_six) return packet;
+    packet[10] = packet[11] = 0;
+    uint32_t sum = 0;
+    for (size_t at = 0; at < 20; at += 2) sum += static_cast<uint32_t>(get(packet, at, 2));
+    while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+    packet[10] = static_cast<uint8_t>(~sum >> 8);
+    packet[11] = static_cast<uint8_t>(~sum);
+    return packet;
+  };
+  const auto arrive_marked = [&](const Bytes& inner, unsigned outer) {
+    Header header = left.next_header();
+    header.class_ecn = static_cast<uint8_t>(outer << 3);
+    EXPECT_TRUE(node.exchange(0, {left.seal(header, packet(17, kRoute, far.seal(kStream, inner)))}).empty());
+  };
+  for (const Bytes& plain : {six(), four(), four("10.9.0.1", "10.1.0.9"), four("10.9.255.255", "10.1.255.255")}) {
+    for (unsigned inner = 0; inner < 4; ++inner) {
+      for (unsigned outer = 0; outer < 4; ++outer) {
+        arrive_marked(with(plain, inner), outer);
+        if (outer == 3 && inner == 0) {
+          EXPECT_TRUE(node.tun_read().empty()) << "its sender would not understand";
+          EXPECT_EQ((Change{.received = 1, .bad_ecn = 1}), node.change());
+        } else {
+          expect_delivered(with(plain, outer == 3 ? 3 : inner));
+        }
+      }
+    }
+  }
+}
+
 TEST_F(Egress, ChecksBeforeTheEndToEndTag) {
   for (const size_t size : {0, 1, 23}) expect_dropped(Bytes(size), {.inner_malformed = 1}, "no room for tag");
   for (const unsigned stream : {0, 299, 304, 16383})

@@ -147,15 +147,156 @@ class FullPort : public Crossroads {
   FullPort() : Crossroads({.ring_frames = 64}) {}
 };
 
-TEST_F(FullPort, WhatThePortDoesNotTakeIsDroppedByName) {
+TEST_F(FullPort, WhatThePortDoesNotTakeWaitsItsTurn) {
   node.install({message(forward_put(kRoute, left.link, right.link, kNext))});
   for (int burst = 0; burst < 2; ++burst) {
     for (int i = 0; i < 50; ++i) node.port(0).push(left.seal(packet(17, kRoute)));
     node.worker_turn();
   }
-  EXPECT_EQ((Change{.received = 100, .transmitted = 63, .port_full = 37}), node.change());
-  EXPECT_EQ(37u, node.tables->stats.port(PortIndex{1}).full.get());
+  EXPECT_EQ((Change{.received = 100, .transmitted = 63, .queued = 37}), node.change());
   EXPECT_EQ(63u, node.port(1).pop_all().size());
+  node.worker_turn();
+  EXPECT_EQ((Change{.transmitted = 37, .queued = -37}), node.change());
+  EXPECT_EQ(0u, node.tables->stats.port(PortIndex{1}).full.get());
+  uint64_t counter = 64;  // the first of all was a ping
+  for (const Bytes& frame : node.port(1).pop_all()) EXPECT_EQ(counter++, right.open(frame).value().header.lane_counter);
+}
+
+// --- rates
+
+class Rates : public Crossroads {
+ protected:
+  /// A circuit of so many kbit/s, and a link with so much for all of them.
+  void install(uint32_t circuit, uint32_t budget, uint32_t all = 0) {
+    LinkMessage link = link_put(left, 0);
+    link.realtime_kbit_s = budget;
+    link.rate_kbit_s = all;
+    RuleMessage rule = forward_put(kRoute, left.link, right.link, kNext, 1);
+    rule.rate_kbit_s = circuit;
+    RuleMessage other = forward_put(kRoute + 1, left.link, right.link, kNext + 1, 2);
+    node.install({message(link), message(rule), message(other)});
+  }
+  /// For a second, `count` packets of `bytes` on the wire behind Ethernet: how many went on.
+  uint64_t send_for_a_second(uint32_t route, unsigned count, size_t bytes = 1000) {
+    uint64_t arrived = 0;
+    for (LinkPeer* peer : {&left, &right, &spare}) node.port(port_of(*peer)).push(peer->ping(true, 1'000'000));
+    for (unsigned i = 0; i < count; ++i) {
+      node.pass(1'000'000'000 / count);
+      for (const Bytes& frame : node.exchange(0, {left.seal(packet(17, route, pattern(bytes - 39)))}))
+        if (const auto opened = right.open(frame)) arrived += opened->route() != 0;
+    }
+    return arrived;
+  }
+  const LinkStats& stats() { return node.tables->stats.link(LinkIndex{left.link}); }
+};
+
+TEST_F(Rates, ACircuitBeyondItsRateGoesOnInTheLastQueue) {
+  install(800, 8'000);  // 100,000 bytes a second, and as many as 16,384 at once
+  EXPECT_EQ(100u, send_for_a_second(kRoute, 100));
+  EXPECT_EQ(0u, stats().demoted.get());
+  EXPECT_EQ(400u, send_for_a_second(kRoute, 400));
+  EXPECT_NEAR(400 - 100 - 16, static_cast<double>(stats().demoted.get()), 2);
+  node.change();
+}
+
+TEST_F(Rates, CircuitsOfANeighbourShareItsBudget) {
+  install(8'000, 800);
+  EXPECT_EQ(400u, send_for_a_second(kRoute, 400));
+  EXPECT_NEAR(400 - 100 - 16, static_cast<double>(stats().demoted.get()), 2);
+  install(8'000, 0);
+  const uint64_t before = stats().demoted.get();
+  EXPECT_EQ(10u, send_for_a_second(kRoute, 10));
+  EXPECT_EQ(before + 10, stats().demoted.get()) << "no budget at all";
+  node.change();
+}
+
+TEST_F(Rates, MoreThanIsTakenOfANeighbourIsDroppedByName) {
+  install(8'000, 8'000, 800);
+  const uint64_t passed = send_for_a_second(kRoute + 1, 400);
+  EXPECT_NEAR(100 + 16, static_cast<double>(passed), 2);
+  EXPECT_EQ(400 - passed, stats().over_rate.get());
+  const Change change = node.change();
+  EXPECT_EQ(static_cast<int64_t>(400 - passed), change.over_rate);
+  node.port(0).push(left.ping(true, 1'000'000));
+  node.worker_turn();
+  EXPECT_EQ(1, node.change().delivered_local) << "liveness is not metered";
+  install(8'000, 8'000);
+  EXPECT_EQ(400u, send_for_a_second(kRoute + 1, 400)) << "and without a limit";
+  node.change();
+}
+
+class StuckPort : public FullPort {
+ protected:
+  void SetUp() override {
+    Crossroads::SetUp();
+    node.install({message(forward_put(kRoute, left.link, right.link, kNext)), message(realtime())});
+    feed(kRoute, 63);  // all that it has room for
+    node.change();
+  }
+  static RuleMessage realtime() {
+    RuleMessage rule = forward_put(kRoute + 1, 1, 2, kNext + 1, 1);
+    rule.rate_kbit_s = 1'000'000;
+    return rule;
+  }
+  void feed(uint32_t route, int frames, uint8_t class_ecn = 0) {
+    for (; frames > 0; frames -= 50) {
+      for (int i = 0; i < std::min(frames, 50); ++i) {
+        Header header = left.next_header();
+        header.class_ecn = class_ecn;
+        node.port(0).push(left.seal(header, packet(17, route)));
+      }
+      node.worker_turn();
+    }
+  }
+  /// Takes everything away, turn by turn: (route, ECN) in order.
+  std::vector<std::pair<uint32_t, unsigned>> drain() {
+    std::vector<std::pair<uint32_t, unsigned>> out;
+    for (int turn = 0; turn < 20; ++turn) {
+      for (const Bytes& bytes : node.port(1).pop_all()) {
+        const auto frame = right.open(bytes);
+        EXPECT_TRUE(frame);
+        out.emplace_back(frame->route(), frame->header.class_ecn >> 3);
+      }
+      node.worker_turn();
+    }
+    return out;
+  }
+};
+
+TEST_F(StuckPort, HoldsSoManyAndDropsTheRestByName) {
+  feed(kRoute, 300);
+  EXPECT_EQ((Change{.received = 300, .queued = 256, .port_full = 44}), node.change());
+  EXPECT_EQ(44u, node.tables->stats.port(PortIndex{1}).full.get());
+  EXPECT_EQ(63u + 256u, drain().size());
+  EXPECT_EQ((Change{.transmitted = 256, .queued = -256}), node.change());
+  feed(kRoute, 65);  // what waits at the end goes with the worker
+  EXPECT_EQ((Change{.received = 65, .transmitted = 63, .queued = 2}), node.change());
+  node.port(1).pop_all();
+}
+
+TEST_F(StuckPort, RealtimeGoesAheadOfWhatWaits) {
+  feed(kRoute, 100);
+  feed(kRoute + 1, 20);
+  const auto out = drain();
+  ASSERT_EQ(63u + 120u, out.size());
+  for (size_t i = 63; i < out.size(); ++i) EXPECT_EQ(i < 83 ? kNext + 1 : kNext, out[i].first) << i;
+  node.change();
+}
+
+TEST_F(StuckPort, MarksCapablePacketsBeforeItDropsAny) {
+  feed(kRoute, 64);
+  for (const uint8_t ecn : {0, 1, 2, 3}) feed(kRoute, 1, static_cast<uint8_t>(ecn << 3));
+  EXPECT_EQ((Change{.received = 68, .queued = 68}), node.change());
+  EXPECT_EQ(2u, node.tables->stats.link(LinkIndex{right.link}).marked.get());
+  const auto out = drain();
+  ASSERT_EQ(63u + 68u, out.size());
+  std::vector<unsigned> marks;
+  for (size_t i = out.size() - 4; i < out.size(); ++i) marks.push_back(out[i].second);
+  EXPECT_EQ((std::vector<unsigned>{0, 3, 3, 3}), marks);
+  node.change();
+  feed(kRoute, 1, 2 << 3);
+  EXPECT_EQ(2u, drain().at(0).second) << "nothing waits any more";
+  node.change();
 }
 
 }  // namespace

@@ -50,6 +50,21 @@ Bytes four(size_t payload = 64) {
   return ipv4({.source = "10.1.0.1", .destination = "10.9.0.1", .payload = payload});
 }
 
+TEST_F(Ingress, TheHeaderSaysWhatThePacketSaysOfCongestion) {
+  add_circuit();
+  for (uint8_t ecn = 0; ecn < 4; ++ecn) {
+    Bytes inner6 = six(), inner4 = four();
+    inner6[1] = static_cast<uint8_t>(ecn << 4);
+    inner4[1] = ecn;
+    for (const Bytes& inner : {inner6, inner4}) {
+      const auto out = send_plain({inner});
+      ASSERT_EQ(1u, out.size());
+      EXPECT_EQ(ecn << 3, right.open(out[0]).value().header.class_ecn);
+    }
+  }
+  node.change();
+}
+
 TEST_F(Ingress, SealsBothFamilies) {
   add_circuit();
   uint64_t counter = 0;

@@ -72,6 +72,35 @@ TEST_F(FourDomains, WithOneWayDownTheOtherIsTaken) {
   EXPECT_EQ(sim().live_members("a1", "d1")[0].nodes, (Names{"a1", "b1", "b2", "d1"}));
 }
 
+TEST_F(FourDomains, RealtimeCircuitsFitTheBudgetsOfAllHops) {
+  come_up(1, [](const std::string& node, RouterConfig& config) {
+    if (node == "a1" || node == "d1") {
+      config.circuits.realtime = true;
+      config.circuits.rate_bps = 60'000'000;
+    }
+    if (node == "g1") config.links[0].realtime_bps = config.links[1].realtime_bps = 50'000'000;
+  });
+  sim().send("a1", "d1");
+  ASSERT_TRUE(sim().run_until([&] { return have_circuits(1); }, 5 * kS));
+  sim().run(5 * kS);
+  const std::vector<MemberSnapshot> members = sim().live_members("a1", "d1");
+  ASSERT_EQ(members.size(), 1u);
+  EXPECT_EQ(members[0].nodes, (Names{"a1", "b1", "b2", "d1"})) << "g1 has no room for 60 Mbit/s";
+  EXPECT_NE(text_of(sim().log("a1")).find("no bandwidth"), std::string::npos);
+  for (const auto& [id, rule] : sim().dataplane("b1").rules()) {
+    EXPECT_EQ(rule.rate_kbit_s, 60'000u);
+    EXPECT_EQ(rule.rule.treatment & kTreatmentQueue, to_underlying(Queue::realtime));
+  }
+  // The budget of 100 Mbit/s at b1 has no room for a second one, until the first is closed.
+  sim().send("d1", "a1");
+  sim().run(5 * kS);
+  EXPECT_EQ(sim().live_members("d1", "a1").size(), 1u);
+  sim().kill_control("b1");
+  sim().start_control("b1");
+  sim().run(2 * kS);
+  EXPECT_TRUE(have_circuits(1)) << "adopted with its rate";
+}
+
 /// Four domains, with a second wire between a1 and g1 and between g1 and d1.
 class ParallelLinks : public FourDomains {
  protected:

@@ -13,7 +13,7 @@ using controlplane::PacketIn;
 struct Oracle {
   Ipv6Address a1, g1, d1;
   controlplane::LinkId in, out;
-  static constexpr size_t kHead = 66;  ///< bytes before the path
+  static constexpr size_t kHead = 70;  ///< bytes before the path
 
   static uint32_t number(const Bytes& bytes, size_t at, size_t size) {
     uint32_t value = 0;
@@ -28,6 +28,8 @@ struct Oracle {
     const auto is_zero = [&](size_t at, size_t size) {
       return std::all_of(&bytes[at], &bytes[at] + size, [](uint8_t byte) { return byte == 0; });
     };
+    const uint32_t rate = number(bytes, 66, 4);
+    if (bytes[24] % 4 == 1 ? rate < 64 || rate > 1'000'000'000 : rate != 0) return false;
     if (is_zero(54, 8) != is_zero(62, 4)) return false;  // an alternate's link and route
     std::set<Bytes> seen;
     for (size_t i = 0; i < nodes; ++i) {

@@ -38,7 +38,7 @@ int64_t Change::drops() const {
 
 int64_t Change::unaccounted() const {
   Change copy = *this;
-  int64_t sum = received + copied + taken_over - transmitted - punted - handed_over - held - drops();
+  int64_t sum = received + copied + taken_over - transmitted - punted - handed_over - held - queued - drops();
   for (size_t i = 0; i < kCounters; ++i) {
     if (kCounterNames[i].starts_with("injected_")) sum += fields(copy)[i];
     if (kCounterNames[i].starts_with("delivered_")) sum -= fields(copy)[i];

@@ -14,6 +14,12 @@ InstallMessage message(const T& of) {
   return InstallMessage::of(of);
 }
 
+inline constexpr uint32_t kAnyRate = 1'000'000'000;  ///< kbit/s: more than a test sends
+/// What a rule of that treatment must have.
+inline uint32_t rate_for(uint8_t treatment) {
+  return (treatment & kTreatmentQueue) == to_underlying(Queue::realtime) ? kAnyRate : 0;
+}
+
 inline LinkMessage link_put(const LinkPeer& peer, unsigned port) {
   return {.link = LinkIndex{peer.link},
           .peer_index = peer.peer_index,
@@ -25,7 +31,8 @@ inline LinkMessage link_put(const LinkPeer& peer, unsigned port) {
           .interval_us = 1'000'000,
           .hold_ms = 1'000,
           .mtu = 1500,
-          .kind = to_underlying(peer.kind)};
+          .kind = to_underlying(peer.kind),
+          .realtime_kbit_s = kAnyRate};
 }
 
 inline KeyChainMessage chain_put(KeyOwner owner, uint32_t index, Direction direction, unsigned parity, uint64_t key_id,
@@ -64,7 +71,8 @@ inline std::vector<InstallMessage> session_installs(const SessionPeer& peer, uin
 
 inline RuleMessage forward_put(uint32_t route, uint16_t in_link, uint16_t next_link, uint32_t next_route,
                                uint8_t treatment = 2) {
-  return {.rule = {.route_id = RouteId{route},
+  return {.rate_kbit_s = rate_for(treatment),
+          .rule = {.route_id = RouteId{route},
                    .in_link = LinkIndex{in_link},
                    .action = RuleAction::forward,
                    .treatment = treatment,
@@ -75,7 +83,8 @@ inline RuleMessage forward_put(uint32_t route, uint16_t in_link, uint16_t next_l
 
 inline RuleMessage consume_put(uint32_t route, uint16_t in_link, uint32_t session, uint16_t stream, uint8_t streams = 1,
                                uint32_t back = 0x77, uint8_t treatment = 2, uint8_t worker = 0) {
-  return {.rule = {.route_id = RouteId{route},
+  return {.rate_kbit_s = rate_for(treatment),
+          .rule = {.route_id = RouteId{route},
                    .in_link = LinkIndex{in_link},
                    .action = RuleAction::consume,
                    .treatment = treatment,

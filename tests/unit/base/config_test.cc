@@ -147,16 +147,16 @@ circuits:
 TEST(RouterConfig, ErrorsComeTogether) {
   const auto refused = parse_router("node: 1\nports: {}\nlinks: { l: { prot: p0 } }\ntun: [x]\n", "r.yaml");
   ASSERT_FALSE(refused);
-  EXPECT_EQ(
-      to_string(refused.error()),
-      "r.yaml:1:1 identity: found nothing, wanted the path of this node's secret key\n"
-      "r.yaml:1:1 topology: found nothing, wanted the path of topology.yaml\n"
-      "r.yaml:1:7 node: found \"1\", wanted a name (a letter, then letters, digits, - _ .)\n"
-      "r.yaml:2:8 ports: found 0 ports, wanted 1 to 32\n"
-      "r.yaml:3:10 links.l.port: found nothing, wanted the name of a port\n"
-      "r.yaml:3:15 links.l.prot: found an unknown key, wanted one of port, mac, ethertype, psk, liveness, protect;"
-      " did you mean \"port\"?\n"
-      "r.yaml:4:6 tun: found a list, wanted a map\n");
+  EXPECT_EQ(to_string(refused.error()),
+            "r.yaml:1:1 identity: found nothing, wanted the path of this node's secret key\n"
+            "r.yaml:1:1 topology: found nothing, wanted the path of topology.yaml\n"
+            "r.yaml:1:7 node: found \"1\", wanted a name (a letter, then letters, digits, - _ .)\n"
+            "r.yaml:2:8 ports: found 0 ports, wanted 1 to 32\n"
+            "r.yaml:3:10 links.l.port: found nothing, wanted the name of a port\n"
+            "r.yaml:3:15 links.l.prot: found an unknown key, wanted one of port, mac, ethertype, psk, liveness, "
+            "protect, realtime, rate;"
+            " did you mean \"port\"?\n"
+            "r.yaml:4:6 tun: found a list, wanted a map\n");
 }
 
 TEST(RouterConfig, ARouterFileIsSmall) {

@@ -216,8 +216,25 @@ TEST(Admission, ThePathMustComeTheWayItSays) {
   EXPECT_NE(misplaced(setup, wrong), "");
 }
 
+TEST(Admission, RatesFitTheBudgetOfTheirLink) {
+  Admission admission({1000, 64}, AdmissionLimits::of(1 << 20));
+  const LinkIndex wide{0}, narrow{1};
+  EXPECT_TRUE(admission.take_rate(wide, 600));
+  EXPECT_FALSE(admission.take_rate(wide, 401));
+  EXPECT_TRUE(admission.take_rate(wide, 400));
+  EXPECT_FALSE(admission.take_rate(narrow, 65));
+  EXPECT_TRUE(admission.take_rate(narrow, 0)) << "another queue's";
+  admission.free_rate(wide, 600);
+  EXPECT_TRUE(admission.take_rate(wide, 600));
+  admission.add_rate(narrow, 100);  // stands already
+  EXPECT_FALSE(admission.take_rate(narrow, 1));
+  admission.free_rate(narrow, 100);
+  EXPECT_TRUE(admission.take_rate(narrow, 64));
+}
+
 TEST(Admission, CapQuotaAndRation) {
-  Admission admission(2, {.most_circuits = 5, .most_of_neighbour = 4, .setups = {.per_second = 1, .burst = 6}});
+  Admission admission({1000, 1000},
+                      {.most_circuits = 5, .most_of_neighbour = 4, .setups = {.per_second = 1, .burst = 6}});
   const LinkIndex one{0};
   const LinkIndex other{1};
   for (int i = 0; i < 4; ++i) EXPECT_EQ(admission.admit(one, 0), CircuitReason::none);

@@ -37,11 +37,11 @@ TEST(Messages, EachComesBackAsItWas) {
 
 TEST(Messages, TheBytesAreThoseOfTheDocument) {
   const Bytes bytes = encode_signal(sample_setup(2));
-  ASSERT_EQ(bytes.size(), 66u + 2 * 24 + 2 + 168);
+  ASSERT_EQ(bytes.size(), 70u + 2 * 24 + 2 + 168);
   EXPECT_EQ(Bytes(bytes.begin(), bytes.begin() + 5), (Bytes{1, 1, 3, 1, 1}));
   EXPECT_EQ(Bytes(bytes.begin() + 20, bytes.begin() + 38),
             (Bytes{0, 0, 0x0e, 0x10, 0x22, 0, 0x05, 0x9d, 0xde, 0xad, 0xbe, 0xef, 0x20, 0, 0, 16, 50, 2}));
-  EXPECT_EQ(Bytes(bytes.begin() + 114, bytes.begin() + 116), (Bytes{0, 168}));
+  EXPECT_EQ(Bytes(bytes.begin() + 118, bytes.begin() + 120), (Bytes{0, 168}));
   EXPECT_EQ(Bytes(bytes.begin() + 38, bytes.begin() + 54), Bytes(16, 0x5e)) << "the proof";
   EXPECT_EQ(Bytes(bytes.begin() + 54, bytes.begin() + 66), (Bytes{1, 2, 3, 4, 5, 6, 7, 8, 0xaa, 0xbb, 0xcc, 0xdd}))
       << "the alternate";
@@ -78,6 +78,10 @@ TEST(Messages, EveryFieldOfSetupIsChecked) {
       {"a fourth queue", [](controlplane::Setup& s) { s.treatment = 3; }},
       {"a kind that carries no packets", [](controlplane::Setup& s) { s.treatment = 0x0e; }},
       {"a tiny MTU", [](controlplane::Setup& s) { s.mtu = kLeastMtu - 1; }},
+      {"a rate in the last queue", [](controlplane::Setup& s) { s.rate_kbit_s = 64; }},
+      {"no rate in the realtime queue", [](controlplane::Setup& s) { s.treatment = 0x21; }},
+      {"a rate that no meter holds",
+       [](controlplane::Setup& s) { s.treatment = 0x21, s.rate_kbit_s = kMostRate_kbit_s + 1; }},
       {"route 0", [](controlplane::Setup& s) { s.return_route = kControlRoute; }},
       {"an alternate without a route", [](controlplane::Setup& s) { s.alternate.route = kControlRoute; }},
       {"an alternate without a link", [](controlplane::Setup& s) { s.alternate.link = {}; }},

@@ -126,7 +126,10 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   context_.now_ns = now_ns;
   context_.worked = false;
   bool busy = false;
-  for (size_t port = 0; port < context_.ports.size(); ++port) busy |= poll_port(PortIndex{static_cast<uint16_t>(port)});
+  // Each port is the first in its turn: what fills a queue is not always the same neighbour's.
+  const size_t ports = context_.ports.size();
+  for (size_t i = 0; i < ports; ++i) busy |= poll_port(PortIndex{static_cast<uint16_t>((first_port_ + i) % ports)});
+  first_port_ = (first_port_ + 1) % ports;
   busy |= poll_others();
   if (!context_.held.empty()) release();  // before what comes behind them
   if (context_.number == 0 && context_.tun != nullptr && now_ns >= next_tun_poll_ns_) busy |= poll_tun();

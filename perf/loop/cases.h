@@ -16,6 +16,11 @@ Result<Case> forward_case(size_t packet_bytes);
 /// An edge router: plain IPv6 packets become Datagram packets of that size, sealed end to end and for the link.
 Result<Case> ingress_case(size_t packet_bytes);
 
+enum class Attack : uint8_t { bad_tag, replay, garbage, unknown_link };
+/// Frames that a transit router refuses; beside them the same number of good ones (bad_tag, replay), or the same frames
+/// with their addresses swapped and sent back by a loop that is no router (garbage, unknown_link).
+Result<Case> hostile_case(Attack attack);
+
 /// A control plane that puts so many rules and deletes them, through rings, agent and tables; rules in whole batches of
 /// 50,000.
 Result<Case> install_case(uint32_t rules);

@@ -28,6 +28,10 @@ const Entry kEntries[] = {
     {"forward/frame-64", [] { return forward_case(64); }},
     {"forward/frame-1420", [] { return forward_case(1420); }},
     {"ingress/frame-1420", [] { return ingress_case(1420); }},
+    {"hostile/badtag", [] { return hostile_case(Attack::bad_tag); }},
+    {"hostile/replay", [] { return hostile_case(Attack::replay); }},
+    {"hostile/garbage", [] { return hostile_case(Attack::garbage); }},
+    {"hostile/unknown", [] { return hostile_case(Attack::unknown_link); }},
     {"install/rules", [] { return install_case(100'000); }},
 };
 

@@ -8,11 +8,10 @@ PROGRAM = "tests/soak/hostile_memory_test"
 
 
 def run(row):
-    sanitized = rows.ROOT / "build-asan"
-    if (sanitized / PROGRAM).exists():
-        rows.BUILD = sanitized
-    row.expect(rows.BUILD == sanitized or not row.full, "the full size wants build-asan: scripts/test sanitizers")
-    row.figure("sanitized" if rows.BUILD == sanitized else "not sanitized")
+    sanitized = (rows.SANITIZED / PROGRAM).exists()
+    row.expect(sanitized or not row.full, "the full size wants build-asan: scripts/test sanitizers")
+    row.figure("sanitized" if sanitized else "not sanitized")
     # Each in a process of its own: the attacker is forked off before anything has threads.
     for case in ("TheDataplaneStandsAHostileControlPlane", "TheControlPlaneStandsAHostileDataplane"):
-        row.gtest(PROGRAM, f"HostileMemory.{case}", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+        row.gtest(PROGRAM, f"HostileMemory.{case}", build=rows.SANITIZED if sanitized else rows.BUILD,
+                  UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")

@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
 BUILD = Path(os.environ.get("SKYEDGE_BUILD", ROOT / "build"))
+SANITIZED = ROOT / "build-asan"
 
 
 class Failed(Exception):
@@ -39,11 +40,11 @@ class Row:
         if not holds:
             raise Failed(text)
 
-    def gtest(self, program, cases, **environment):
+    def gtest(self, program, cases, build=BUILD, **environment):
         """Runs cases of a test program, SKYEDGE_SOAK=1 at the full size; its `figure:` lines become the row's."""
         variables = {"SKYEDGE_SOAK": "1"} if self.full else {}
         variables.update({name: str(value) for name, value in environment.items()})
-        done = subprocess.run([BUILD / program, f"--gtest_filter={cases}"], cwd=BUILD, text=True, errors="replace",
+        done = subprocess.run([build / program, f"--gtest_filter={cases}"], cwd=build, text=True, errors="replace",
                               env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for figure in re.findall(r"^figure: (.*)", done.stdout, re.M):
             self.figure(figure)

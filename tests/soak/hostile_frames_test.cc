@@ -127,8 +127,8 @@ TEST_F(EachSort, GuessedRoutes) {
 
 TEST_F(EachSort, Garbage) {
   flood("frames of garbage", [&] {
-    Bytes frame(below(1'520));
-    for (uint8_t& byte : frame) byte = static_cast<uint8_t>(random());
+    Bytes frame;
+    for (size_t bytes = below(1'520); frame.size() < bytes;) put(frame, random(), 8);
     if (frame.size() < 60) return Hostile{frame, Drop::frame_short};
     const bool ours = below(2) == 0;
     frame[12] = ours ? 0x88 : 0x86;

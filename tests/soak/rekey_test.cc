@@ -11,20 +11,20 @@
 namespace sky::soak {
 namespace {
 
-constexpr uint64_t kHoldNs = 20 * kMs;
-constexpr uint64_t kAgeNs = 400 * kMs;
+constexpr uint64_t kHoldNs = 10 * kMs;
+constexpr uint64_t kAgeNs = 200 * kMs;
 
 dataplane::KeyPolicy policy() {
   dataplane::KeyPolicy made = dataplane::KeyPolicy::of_age(kAgeNs, 1);
   made.hold_ns = kHoldNs;
-  made.step_bytes = 30'000;
+  made.step_bytes = 15'000;
   made.stop_bytes = 1'000'000;
   return made;
 }
 
 void expect_at_rest(TwoNodes& two) {
-  for (int turns = 0; turns < 3; ++turns) two.turn(kMs);
-  two.b().port(1).pop_all();
+  two.turn(kMs);
+  two.come_to_rest();
   EXPECT_EQ(0u, two.lost());
   two.a().expect_at_rest();
   two.b().expect_at_rest();
@@ -41,7 +41,7 @@ TEST(Rekey, AThousandEpochsUnderLoadLoseNothing) {
     while (two.link_key().step < until) {
       // Bytes make most steps; where little is sent for a while, time does.
       const bool quiet = random() % 64 == 0;
-      for (unsigned ms = quiet ? kAgeNs / kMs : 20; ms > 0; --ms) two.turn(kMs, quiet ? ms % 8 == 0 : 8, random() % 8);
+      for (unsigned ms = quiet ? kAgeNs / kMs : 10; ms > 0; --ms) two.turn(kMs, quiet ? ms % 8 == 0 : 8, random() % 8);
     }
     links += two.link_key().step;
     sessions += two.session_key().step;

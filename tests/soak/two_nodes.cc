@@ -189,8 +189,15 @@ void TwoNodes::turn(uint64_t ns, unsigned from_a, unsigned from_b) {
 void TwoNodes::settle() {
   const uint64_t quiet_ns = 2 * keys_.hold_ns + 10 * kMs;
   for (turn(kMs, 1); now_ns_ - stepped_ns_ < quiet_ns;) turn(kMs, 1);  // only a packet shows its session's key
-  b().worker_turn();
-  carry();
+  come_to_rest();
+}
+
+void TwoNodes::come_to_rest() {
+  for (int turns = 0; turns < 3; ++turns) {
+    for (const auto& node : nodes_) node->worker_turn();
+    carry();
+  }
+  for (unsigned end : {0u, 1u}) read(end);
 }
 
 unsigned TwoNodes::attack(unsigned port, const std::vector<Bytes>& frames) {

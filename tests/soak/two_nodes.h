@@ -44,6 +44,8 @@ class TwoNodes {
   void restart_b();
   /// Time passes for both, each sends so many packets to the other, and what they say crosses the wire.
   void turn(uint64_t ns, unsigned from_a = 0, unsigned from_b = 0);
+  /// What is under way arrives; no time passes, so nothing new is sent.
+  void come_to_rest();
   /// Turns until every step of a's keys is so long ago that b has forgotten what came before it.
   void settle();
   /// Frames into a port of b's in one burst with packets of a's, for workers alone: no key moves. Returns how many of

@@ -1,4 +1,4 @@
-"""A9: forged frames on a live link, forged Datagrams of a live session. What one costs, perf/run says (hostile/badtag)."""
+"""A9: forged frames of a live link, Datagrams of a live session. perf/run says what one costs (hostile/badtag)."""
 
 TITLE = "forged frames: nothing changes but the key that they wore out, none of the honest traffic is lost"
 CI, FULL = "2 x 10^5 frames and as many Datagrams", "10^7 frames and as many Datagrams"

@@ -48,7 +48,7 @@ def main():
     names = [word for word in words if not word.startswith("--")]
     if "--list" in words:
         for name, module in known.items():
-            print(f"{name:<12} {module.TITLE}\n{'':<12} CI: {module.CI}; full: {module.FULL}")
+            print(f"{name:<15} {module.TITLE}\n{'':<15} CI: {module.CI}; full: {module.FULL}")
         return 0
     wrong = [f"row {name}" for name in names if name not in known]
     wrong += [f"option {word}" for word in words if word.startswith("--") and word != "--ci"]

@@ -128,10 +128,13 @@ class Soak:
 
     def look(self, seconds):
         """Nobody ended but whom a fault ended; what the steady ones hold is written down."""
-        found = {each: self.lab.pid(*each) for each in self.pids}
-        gone = sorted(each for each, pid in self.pids.items() if found[each] != pid)
-        self.row.expect(not gone, f"processes ended by themselves: {gone}\n"
-                        + "\n".join(self.lab.log(*each) for each in gone))
+        def gone():
+            return sorted(each for each, pid in self.pids.items() if self.lab.pid(*each) != pid)
+
+        # Asked twice: a process that is just being executed has no command line yet.
+        ended = gone() and (time.sleep(0.3) or gone())
+        self.row.expect(not ended, f"processes ended by themselves: {ended}\n"
+                        + "\n".join(self.lab.log(*each) for each in ended or []))
         self.samples.append((seconds, {(node, role): (rss_kib(self.pids[node, role]),
                                                       len(os.listdir(f"/proc/{self.pids[node, role]}/fd")))
                                        for node in STEADY for role in ("data", "control")}))
@@ -152,7 +155,8 @@ class Soak:
         first, last = self.samples[int(len(self.samples) * WARM_UP)], self.samples[-1]
         hours, worst = (last[0] - first[0]) / 3600, 0.0
         for who, (_, open_files) in last[1].items():
-            self.row.expect(open_files <= first[1][who][1] + 8, f"{who}: {first[1][who][1]} files open, then {open_files}")
+            before = first[1][who][1]
+            self.row.expect(open_files <= before + 8, f"{who}: {before} files open, then {open_files}")
             slope = slope_of([(at / 3600, held[who][0]) for at, held in self.samples if at >= first[0]])
             worst = max(worst, slope * hours / first[1][who][0] / max(hours, 1))
         self.row.figure(f"memory of {len(last[1])} processes grew by {100 * worst:.2f} % "
@@ -204,6 +208,8 @@ class Load:
         if self.tcp:
             self.tcp.stop()
         results = [stream.finish() for stream in self.streams]
-        row.figure(f"{sum(r['sent'] for r in results)} datagrams, {sum(r['lost'] for r in results)} lost by faults, "
-                   f"{sum(r['duplicates'] for r in results)} twice; {self.tcp_runs} TCP flows, {self.tcp_broken} broken")
+        row.figure(f"{sum(r['sent'] for r in results)} datagrams, "
+                   f"{sum(r['lost'] for r in results)} lost by faults, "
+                   f"{sum(r['duplicates'] for r in results)} twice; "
+                   f"{self.tcp_runs} TCP flows, {self.tcp_broken} broken")
         row.expect(all(result["duplicates"] == 0 for result in results), f"{results}")

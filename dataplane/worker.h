@@ -66,7 +66,7 @@ class Worker {
   drivers::Waiter waiter_;
   bool adaptive_;
   bool all_inputs_wake_ = true;  ///< every input has a descriptor
-  size_t first_port_ = 0;  ///< to be polled next turn
+  size_t first_port_ = 0;        ///< to be polled next turn
   uint64_t next_timer_ns_ = 0;
   uint64_t next_tun_poll_ns_ = 0;
   uint64_t worked_ns_ = 0;      ///< last turn with traffic

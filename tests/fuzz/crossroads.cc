@@ -226,7 +226,7 @@ void Crossroads::judge_frame(LinkPeer& peer, const Bytes& frame) {
   EXPECT_GE(header.version_kind, version_kind(FrameKind::frame));
   EXPECT_EQ(peer.peer_index, header.link_index);
   EXPECT_GT(header.hop_limit, 0);
-  EXPECT_EQ(0, header.class_ecn & 0x1f);
+  EXPECT_EQ(0, header.class_ecn & 0x07);
   const bool clear = header.kind() == FrameKind::clear;
   const Bytes inside = part(frame, kPacketTypeAt - (clear ? kTagBytes : 0));
   const size_t packet = 7 + get(inside, 5, 2);

@@ -192,6 +192,12 @@ Result<> Process::make_tables(const RouterConfig& config) {
                               .lane_in_mac = port.lanes_by_mac});
   }
   for (const auto& port : ports_) tables.port_macs.push_back(port->mac());
+  if (config.laboratory && config.dataplane.key_log) {
+    auto log = KeyLog::open(*config.dataplane.key_log);
+    if (!log) return std::unexpected(log.error());
+    key_log_ = std::move(*log);
+    tables.key_log = key_log_.get();
+  }
   quiescence_ = std::make_unique<Quiescence>(static_cast<unsigned>(workers));
   tables_ = std::make_unique<Tables>(std::move(tables), *quiescence_, *keys_, stats_, std::move(*map));
   return {};

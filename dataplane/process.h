@@ -69,6 +69,7 @@ class Process {
   std::vector<std::unique_ptr<drivers::Port>> ports_;
   std::unique_ptr<drivers::Tun> tun_;
   std::unique_ptr<AeadEngine> keys_;
+  std::unique_ptr<KeyLog> key_log_;
   std::unique_ptr<Quiescence> quiescence_;
   std::unique_ptr<Tables> tables_;
   std::vector<std::unique_ptr<WorkerChannel>> channels_;

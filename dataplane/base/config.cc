@@ -195,13 +195,23 @@ void read_suites(const Place& place, Suites& suites) {
   }
 }
 
-void read_dataplane(const Place& place, DataplaneConfig& dataplane) {
+void read_key_log(const Place& place, RouterConfig& config) {
+  if (!config.laboratory) {
+    place.error("a key log", "none, or `laboratory: true` at the top of this file");
+  } else if (const auto file = place.read(path())) {
+    config.dataplane.key_log = beside(config.file, *file);
+  }
+}
+
+void read_dataplane(const Place& place, RouterConfig& config) {
+  DataplaneConfig& dataplane = config.dataplane;
   Fields fields(place);
   fields.read("main_core", scalar::integer(0, 1023), dataplane.main_core);
   if (const auto workers = fields.find("workers")) read_workers(*workers, dataplane.workers);
   fields.read("idle", scalar::choice<Idle>({{"adaptive", Idle::adaptive}, {"spin", Idle::spin}}), dataplane.idle);
   fields.read("hugepages", scalar::boolean(), dataplane.hugepages);
   if (const auto suites = fields.find("suites")) read_suites(*suites, dataplane.suites);
+  if (const auto log = fields.find("key_log")) read_key_log(*log, config);
   if (const auto sizes = fields.find("sizes")) read_sizes(*sizes, dataplane.sizes);
   const bool shared = std::ranges::find(dataplane.workers, dataplane.main_core) != dataplane.workers.end();
   if (shared && dataplane.idle == Idle::spin) {
@@ -330,7 +340,7 @@ RouterConfig read_root(const Place& root) {
   }
   if (const auto links = fields.need("links", "a map from names to links")) read_links(*links, config);
   if (const auto tun = fields.find("tun")) Fields(*tun).read("name", interface_name(), config.tun);
-  if (const auto place = fields.find("dataplane")) read_dataplane(*place, config.dataplane);
+  if (const auto place = fields.find("dataplane")) read_dataplane(*place, config);
   if (const auto place = fields.find("rekey")) read_rekey(*place, config.rekey);
   if (const auto place = fields.find("circuits")) read_circuits(*place, config.laboratory, config.circuits);
   place_ports(root.report(), config);

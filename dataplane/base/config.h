@@ -73,7 +73,8 @@ struct DataplaneConfig {
   std::vector<uint16_t> workers = {1};  ///< cores, each once; 1 to 16
   Idle idle = Idle::adaptive;
   bool hugepages = false;
-  Suites suites = kAllSuites;  ///< that links and sessions may use
+  Suites suites = kAllSuites;            ///< that links and sessions may use
+  std::optional<std::string> key_log{};  ///< file that every key is written to: laboratories alone
   SizesConfig sizes;
 };
 
@@ -121,7 +122,7 @@ struct UsersConfig {
 /// `runtime`.
 struct RouterConfig {
   std::string file;         ///< the path this was read from
-  bool laboratory = false;  ///< allows what gives protection up: kind `clear`
+  bool laboratory = false;  ///< allows what gives protection up: kind `clear`, a key log
   MarkedName node;
   std::string identity_file;  ///< Ed25519 seed in base64, mode 0600
   std::string topology_file;

@@ -84,6 +84,7 @@ class ReceiveRing {
   /// workers.
   void clear(uint64_t now_ns);
   bool empty() const { return keeper_.all_empty(); }
+  void listen(KeyListener listener) { keeper_.listen(std::move(listener)); }
 
  private:
   bool seen(const Lineage& lineage, uint32_t step) const;
@@ -127,6 +128,7 @@ class SendRing {
   void tick(Round round, const SendUse& use);
   void clear(uint64_t now_ns);
   bool empty() const { return keeper_.all_empty(); }
+  void listen(KeyListener listener) { keeper_.listen(std::move(listener)); }
 
  private:
   void promote(Round round);

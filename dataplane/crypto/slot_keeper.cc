@@ -45,6 +45,9 @@ void SlotKeeper::fill(Lineage& lineage) noexcept {
     engine_.expand(lineage.suite, epoch.key, slot.key);
     slot.suite = lineage.suite;
     slot.salt = epoch.salt;
+    if (listener_) {
+      listener_({epoch, lineage.suite, link_epoch(lineage.parity, lineage.derived), static_cast<uint8_t>(index)});
+    }
     slot.epoch = link_epoch(lineage.parity, lineage.derived++);
     slot.generation = last_generation.fetch_add(1, std::memory_order_relaxed) + 1;
     state_[index] = State::filled;

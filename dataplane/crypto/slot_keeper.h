@@ -8,9 +8,11 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "dataplane/crypto/aead.h"
 #include "dataplane/crypto/key_chain.h"
+#include "dataplane/crypto/key_log.h"
 #include "dataplane/crypto/key_slot.h"
 
 namespace sky::dataplane {
@@ -40,6 +42,9 @@ class SlotKeeper {
   /// Wipes every slot: no worker may look any more.
   ~SlotKeeper();
 
+  /// Hears of each key from now on.
+  void listen(KeyListener listener) { listener_ = std::move(listener); }
+
   bool filled(unsigned index) const { return state_[index] == State::filled; }
   bool all_empty() const;
   /// Both slots of that chain's parity are free for it.
@@ -60,6 +65,7 @@ class SlotKeeper {
 
   std::array<KeySlot, kKeySlots>& slots_;
   const AeadEngine& engine_;
+  KeyListener listener_;  ///< none outside of laboratories
   std::array<State, kKeySlots> state_{};
   std::array<uint64_t, kKeySlots> withdrawn_ns_{};
 };

@@ -116,6 +116,26 @@ void Tables::tick_session(Session& session, std::vector<InstallMessage>& events)
   confirm(*session.ring, KeyOwner::session, to_underlying(session.index), events);
 }
 
+/// Frames carry the index that their receiver chose.
+void Tables::log_keys(Link& link) {
+  KeyLog* log = config_.key_log;
+  if (log == nullptr) return;
+  link.ring->receive.listen([log, &link](const LoggedKey& key) { log->link(to_underlying(link.index), key); });
+  link.ring->send.listen([log, &link](const LoggedKey& key) {
+    log->link(link.config.load(std::memory_order_relaxed)->put.peer_index, key);
+  });
+}
+
+void Tables::log_keys(Session& session) {
+  KeyLog* log = config_.key_log;
+  if (log == nullptr) return;
+  const auto listener = [log, &session](const LoggedKey& key) {
+    log->session(session.put.load(std::memory_order_relaxed)->session_id, key);
+  };
+  session.ring->receive.listen(listener);
+  session.ring->send.listen(listener);
+}
+
 // --- links and sessions
 
 void Tables::put_link(const LinkMessage& message) {
@@ -126,6 +146,7 @@ void Tables::put_link(const LinkMessage& message) {
     links_up.set(message.link, false);
     link = new Link(message.link, links_up, config_.workers);
     link->ring = std::make_unique<KeyRing>(link->receive, link->send, key_engine_, config_.link_keys, seen_keys_);
+    log_keys(*link);
   }
   const unsigned shares = workers_of(message.port);
   auto* config = new LinkConfig{
@@ -195,6 +216,7 @@ void Tables::put_session(const SessionMessage& message) {
     session->index = message.session;
     session->ring =
         std::make_unique<KeyRing>(session->receive, session->send, key_engine_, config_.session_keys, seen_keys_);
+    log_keys(*session);
   }
   if (const SessionMessage* old = session->put.exchange(new SessionMessage(message), std::memory_order_acq_rel)) {
     quiescence_.retire([old] { delete old; });

@@ -15,6 +15,7 @@
 #include "dataplane/tables/groups.h"
 #include "dataplane/tables/index_table.h"
 #include "dataplane/tables/interface.h"
+#include "dataplane/tables/key_log.h"
 #include "dataplane/tables/links.h"
 #include "dataplane/tables/port_polls.h"
 #include "dataplane/tables/quiescence.h"
@@ -31,6 +32,7 @@ struct TablesConfig {
   KeyPolicy session_keys;
   std::vector<MacAddress> port_macs;  ///< [port]
   std::vector<PortPolling> polling;   ///< [port]
+  KeyLog* key_log = nullptr;          ///< in laboratories; outlives the tables
 };
 
 /// What a worker walks when its timers are due; replaced whole by one pointer.
@@ -109,6 +111,8 @@ class Tables final : public TableView, public Applier, public Dumper {
   std::optional<uint32_t> dump(Table table, uint32_t from, InstallMessage& row) const override;
 
  private:
+  void log_keys(Link& link);
+  void log_keys(Session& session);
   KeyRing* ring_of(KeyOwner owner, uint32_t index) const;
   StreamPage& page_of(Session& session, unsigned stream);
   void claim_streams(const Rule& rule);

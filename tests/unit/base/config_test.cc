@@ -92,6 +92,7 @@ dataplane:
   idle: spin
   hugepages: true
   suites: [chacha20-poly1305]
+  key_log: keys.log
   sizes: { rules: 1024, links: 2, sessions: 3, groups: 4, prefixes: 5 }
 rekey: { time: 2s, bytes: 32GiB, failed_tags: 5000, handshake: 3s, headless_hold: 4s }
 circuits:
@@ -121,6 +122,7 @@ circuits:
   EXPECT_TRUE(config.dataplane.hugepages);
   EXPECT_EQ(config.dataplane.suites, to_underlying(Suite::chacha20_poly1305));
   EXPECT_TRUE(config.laboratory);
+  EXPECT_EQ(config.dataplane.key_log, "/etc/skyedge/keys.log");
   EXPECT_EQ(link.protect, FrameKind::header);
   EXPECT_EQ(config.circuits.protect, FrameKind::clear);
   EXPECT_EQ(config.dataplane.sizes.rules, 1024u);
@@ -141,7 +143,7 @@ circuits:
   EXPECT_EQ(config.circuits.idle_ns, 7 * kSecondNs);
   ASSERT_EQ(config.circuits.keep.size(), 2u);
   EXPECT_EQ(config.circuits.keep[1].name, "b2");
-  EXPECT_EQ(config.circuits.keep[1].mark.line, 34u);
+  EXPECT_EQ(config.circuits.keep[1].mark.line, 35u);
 }
 
 TEST(RouterConfig, ErrorsComeTogether) {

@@ -87,8 +87,16 @@ Daemon::Daemon(Parts parts)
       random_(std::move(parts.random)),
       core_(std::move(parts.core)),
       tun_(std::move(parts.plan)),
-      dataplane_(loop_, router_.dataplane_socket, parts.dataplane_user, most_rows(router_.dataplane.sizes),
-                 [this](Event&& event) { dispatch(std::move(event)); }) {}
+      dataplane_(
+          loop_, router_.dataplane_socket, parts.dataplane_user, most_rows(router_.dataplane.sizes),
+          [this](Event&& event) { dispatch(std::move(event)); },
+          [this](const SeenPacket& record) {
+            api_.packets().seen(record);
+            answer_late();
+          }) {
+  for (const PortConfig& port : router_.ports) names_.ports.push_back(port.name);
+  for (const LinkConfig& link : router_.links) names_.links.push_back(link.name);
+}
 
 Daemon::~Daemon() {
   sd_notify(0, "STOPPING=1");
@@ -124,6 +132,7 @@ void Daemon::dispatch(Event&& event) {
     const Event next = std::move(events_.front());
     events_.pop_front();
     if (std::holds_alternative<Attached>(next)) tun_.renew();
+    if (std::holds_alternative<Detached>(next) && api_.packets().detached()) answer_late();
     mtu_unsure_ |= std::holds_alternative<Attached>(next) || std::holds_alternative<Acked>(next);
     for (Action& action : core_.handle(next, EventLoop::now_ns())) carry_out(action);
   }
@@ -145,7 +154,7 @@ void Daemon::carry_out(Action& action) {
                  },
                  [&](Answer& answer) {
                    api_.answer(answer);
-                   server_timer_.arm(EventLoop::now_ns());  // a connection that waited does not wake its server
+                   answer_late();
                  },
                  [&](Log& log) { log_line(log.level, log.text); },
              },
@@ -172,6 +181,11 @@ void Daemon::turn_api() {
   server_timer_.arm(server_->deadline_ns(EventLoop::now_ns()));
 }
 
+/// A connection that waited for its answer does not wake its server.
+void Daemon::answer_late() {
+  server_timer_.arm(EventLoop::now_ns());
+}
+
 /// What is worth a second's delay: a socket that another process still serves, a kernel that refused, the MTU.
 void Daemon::housekeep() {
   // Handshakes ran on this thread. Copies that the compiler or a library made below are in nobody's hand to wipe.
@@ -179,6 +193,7 @@ void Daemon::housekeep() {
   if (core_.wants_reattachment()) dataplane_.drop({"it refuses this control plane's batches as such"});
   if (!server_) serve_api();
   tun_.retry();
+  if (api_.packets().tick()) answer_late();
   if (std::exchange(mtu_unsure_, false)) fit_mtu();
   housekeeping_.arm(EventLoop::now_ns() + kHousekeepingNs);
 }

@@ -33,6 +33,8 @@ class Daemon final : public ApiBackend {
   std::optional<Json> show(std::string_view what) override;
   void ask(Event&& question) override { dispatch(std::move(question)); }
   const std::vector<std::string>& nodes() const override { return nodes_; }
+  bool watch(const WatchMessage& message) override { return dataplane_.watch(message); }
+  const PacketWatch::Names& names() const override { return names_; }
 
  private:
   struct Parts {
@@ -52,6 +54,7 @@ class Daemon final : public ApiBackend {
   void carry_out(Action& action);
   void serve_api();
   void turn_api();
+  void answer_late();
   void housekeep();
   void look_for_traffic();
   void fit_mtu();
@@ -59,6 +62,7 @@ class Daemon final : public ApiBackend {
   EventLoop loop_;
   RouterConfig router_;
   std::vector<std::string> nodes_;
+  PacketWatch::Names names_;
   Json topology_;  ///< as the API shows it
   std::unique_ptr<Random> random_;
   Core core_;

@@ -7,12 +7,13 @@
 namespace sky::controlplane {
 
 DataplaneClient::DataplaneClient(EventLoop& loop, std::string socket_path, std::optional<uid_t> dataplane_user,
-                                 size_t most_rows, Attachment::Sink sink)
+                                 size_t most_rows, Attachment::Sink sink, Attachment::SeenSink seen)
     : loop_(loop),
       socket_path_(std::move(socket_path)),
       dataplane_user_(dataplane_user),
       most_rows_(most_rows),
-      sink_(std::move(sink)) {}
+      sink_(std::move(sink)),
+      seen_(std::move(seen)) {}
 
 Result<> DataplaneClient::start() {
   auto timer = loop_.timer([this] { on_timer(); });
@@ -56,7 +57,7 @@ void DataplaneClient::take_over() {
   auto counters = Counters::view(handover->counters);
   if (!counters) return drop(counters.error());
   counters_ = std::move(*counters);
-  attachment_ = std::make_unique<Attachment>(std::move(*handover), most_rows_, sink_);
+  attachment_ = std::make_unique<Attachment>(std::move(*handover), most_rows_, sink_, seen_);
   auto watch = loop_.watch(attachment_->doorbell(), [this] { turn(); });
   if (!watch) return drop(watch.error());
   doorbell_watch_ = std::move(*watch);
@@ -86,6 +87,12 @@ bool DataplaneClient::install(Install batch) {
 
 bool DataplaneClient::send(const ControlPacket& packet) {
   return attachment_ && attachment_->send(packet);
+}
+
+bool DataplaneClient::watch(const WatchMessage& message) {
+  if (!attachment_ || !attachment_->watch(message)) return false;
+  if (attachment_->backlog()) timer_.arm(EventLoop::now_ns() + kFeedNs);
+  return true;
 }
 
 void DataplaneClient::drop(const Error& why) {

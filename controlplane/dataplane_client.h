@@ -22,13 +22,14 @@ class DataplaneClient {
 
   /// `dataplane_user`: as ask_to_attach's. `loop` outlives the client. `sink` must not call back into `start`.
   DataplaneClient(EventLoop& loop, std::string socket_path, std::optional<uid_t> dataplane_user, size_t most_rows,
-                  Attachment::Sink sink);
+                  Attachment::Sink sink, Attachment::SeenSink seen);
 
   Result<> start();
 
   /// As Attachment's; false while nothing is attached.
   bool install(Install batch);
   bool send(const ControlPacket& packet);
+  bool watch(const WatchMessage& message);
   /// Gives the attachment up, tells the sink Detached, and asks again.
   void drop(const Error& why);
 
@@ -49,6 +50,7 @@ class DataplaneClient {
   std::optional<uid_t> dataplane_user_;
   size_t most_rows_;
   Attachment::Sink sink_;
+  Attachment::SeenSink seen_;
   std::string error_ = "not asked yet";
 
   EventLoop::Timer timer_;  ///< retry, feed or the end of the dump's time: whatever the state waits for

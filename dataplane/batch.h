@@ -41,7 +41,8 @@ struct Slot {
   uint8_t hop_limit;  ///< of the frame that leaves
   uint8_t treatment;  ///< class, least kind and queue (frame.h)
   Ecn ecn;            ///< of the frame that leaves
-  uint8_t reserved[3];
+  uint8_t reserved;
+  uint16_t watched;  ///< its number in what a control plane watches (stages/observe.h); 0: none
 };
 static_assert(sizeof(Slot) == 64);
 

@@ -6,6 +6,7 @@
 #include "dataplane/agent/segment.h"
 #include "dataplane/protocol/stats_page.h"
 #include "dataplane/tables/tables.h"
+#include "dataplane/watch.h"
 #include "dataplane/worker_channel.h"
 #include "drivers/port.h"
 
@@ -99,6 +100,7 @@ MemoryNeed memory_need(const RouterConfig& config) {
   need.parts.push_back({"contract", 0,
                         sizeof(RingsSegment) + sizeof(PacketsSegment) + kMaxBatch * sizeof(InstallMessage) +
                             workers * sizeof(WorkerChannel)});
+  need.parts.push_back({"watch", 0, workers * Watch::kRing * sizeof(SeenPacket)});
   need.parts.push_back({"EAL", kEalBytes, 0});
   return need;
 }

@@ -252,7 +252,8 @@ Result<> Process::start_agent(const RouterConfig& config) {
                        [this](const LinkStateEvent& event) {
                          if (event.up == 0) dead_routes_->link_down(event.link);
                        },
-                   .dead_routes = [this](const ControlPacket& packet) { dead_routes_->received(packet); }});
+                   .dead_routes = [this](const ControlPacket& packet) { dead_routes_->received(packet); },
+                   .retire = [this](std::function<void()> free) { quiescence_->retire(std::move(free)); }});
   return waiter_.add(endpoint_->descriptor());
 }
 

@@ -11,6 +11,7 @@
 #include "dataplane/stages/hold.h"
 #include "dataplane/stages/ingress.h"
 #include "dataplane/stages/inject.h"
+#include "dataplane/stages/observe.h"
 #include "dataplane/stages/open.h"
 #include "dataplane/stages/route.h"
 #include "dataplane/stages/seal.h"
@@ -124,6 +125,7 @@ void Worker::run(const std::atomic<bool>& stop) noexcept {
 
 bool Worker::turn(uint64_t now_ns) noexcept {
   context_.now_ns = now_ns;
+  context_.watch = context_.channel.watch.load(std::memory_order_acquire);
   context_.worked = false;
   bool busy = false;
   // Each port is the first in its turn: what fills a queue is not always the same neighbour's.
@@ -193,26 +195,28 @@ bool Worker::poll_port(PortIndex index) noexcept {
 
 void Worker::process(PortIndex port, Batch& batch) noexcept {
   context_.count(Counter::received, batch.count);
+  if (context_.watch != nullptr) [[unlikely]]
+    observe_received(context_, port, batch);
   classify(context_, port, batch);
-  settle(context_, batch);
+  settle(context_, batch, Stage::classify);
   open(context_, batch);
-  settle(context_, batch);
+  settle(context_, batch, Stage::open);
   process_opened(batch);
 }
 
 bool Worker::poll_others() noexcept {
   take_over(context_, batch_);
   if (batch_.count == 0) return false;
-  settle(context_, batch_);
+  settle(context_, batch_, Stage::take_over);
   process_opened(batch_);
   return true;
 }
 
 void Worker::process_opened(Batch& batch) noexcept {
   route(context_, batch);
-  settle(context_, batch, &egress_);
+  settle(context_, batch, Stage::route, &egress_);
   egress(context_, egress_);
-  settle(context_, egress_);
+  settle(context_, egress_, Stage::egress);
   send(batch);
 }
 
@@ -242,7 +246,7 @@ bool Worker::poll_tun() noexcept {
 
 void Worker::process_plain(Batch& batch) noexcept {
   ingress(context_, batch);
-  settle(context_, batch);
+  settle(context_, batch, Stage::ingress);
   send(batch);
 }
 
@@ -257,8 +261,10 @@ void Worker::release() noexcept {
 
 void Worker::send(Batch& batch) noexcept {
   if (batch.count == 0) return;
+  if (context_.watch != nullptr) [[unlikely]]
+    observe_made(context_, batch);
   seal(context_, batch);
-  settle(context_, batch);
+  settle(context_, batch, Stage::seal);
   transmit(context_, batch);
 }
 

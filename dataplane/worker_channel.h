@@ -17,6 +17,8 @@ struct rte_mbuf;
 
 namespace sky::dataplane {
 
+struct Watch;
+
 /// A ring whose two ends live in this process, on different threads.
 template <typename T>
 class LocalRing {
@@ -56,6 +58,7 @@ struct WorkerChannel {
   LocalRing<InstallMessage> events{kEvents};  ///< worker to main core: link_state, chain_confirmed, member_state, miss
   /// Someone takes what is punted (main: rw, worker: ro); lists of dead routes are the main core's own and always go.
   std::atomic<bool> takes_punts{true};
+  std::atomic<Watch*> watch{nullptr};  ///< what a control plane asked to see (main: rw, worker: ro, once per turn)
   static constexpr uint32_t kHanded = 1'024;
   std::vector<std::unique_ptr<LocalRing<HandedPacket>>> handed;  ///< [worker it comes from]
   std::atomic<bool> asleep{false};  ///< worker: rw, other workers: ro; who hands a packet on must wake it

@@ -22,7 +22,7 @@ LAYERS = {
     "dataplane/crypto": (*LEAVES, "dataplane/crypto", "dataplane/batch.h"),
     "dataplane/tables": (*LEAVES, "dataplane/crypto", "dataplane/tables", "dataplane/batch.h"),
     "dataplane/stages": (*LEAVES, "dataplane/crypto", "dataplane/tables", "dataplane/stages", "dataplane/batch.h",
-                         "dataplane/verdict.h", "dataplane/worker_channel.h", "drivers"),
+                         "dataplane/verdict.h", "dataplane/watch.h", "dataplane/worker_channel.h", "drivers"),
     "controlplane": (*LEAVES, "controlplane"),
 }
 

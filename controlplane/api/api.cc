@@ -10,6 +10,7 @@ namespace sky::controlplane {
 namespace {
 
 constexpr std::string_view kRoot = "/v1/";
+constexpr std::string_view kWatch = "/v1/watch";
 
 Response error(unsigned status, std::string text) {
   return {status, Json::object({{"error", std::move(text)}}).dump(-1, ' ', false, Json::error_handler_t::replace)};
@@ -57,6 +58,9 @@ void Api::handle(const Request& request, HttpServer::Responder respond) {
   }
   if (!request.admin) return respond(error(403, "only root and the control plane's own user may do this"));
   if (request.method != "POST") return respond(error(405, "found another method, wanted GET or POST"));
+  if (const auto path = std::string_view(request.path); path.starts_with(kWatch)) {
+    return packets_.handle(path.substr(kWatch.size()), request.body, backend_.names(), std::move(respond));
+  }
   question(request, std::move(respond));
 }
 

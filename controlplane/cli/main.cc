@@ -1,16 +1,25 @@
 // skyctl: what an operator types. Files are read here, everything else is asked of the control plane's API.
 // Exit codes: 0 fine, 1 no answer or unhealthy, 2 error.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
+#include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/dot.h"
+#include "controlplane/cli/packets.h"
+#include "controlplane/cli/pcapng.h"
 #include "controlplane/cli/show.h"
 #include "controlplane/cli/table.h"
+#include "controlplane/cli/watch.h"
 #include "controlplane/topology/as_json.h"
 #include "controlplane/topology/check.h"
 #include "controlplane/topology/reader.h"
@@ -29,7 +38,11 @@ struct Options {
   std::string word;  ///< the command's own: a file, a table's name, a node
   std::vector<std::string> files;
   bool is_template = false;
-  unsigned count = 1;
+  uint32_t count = 1;
+  uint32_t frames = 0;  ///< of a capture; 0: until interrupted
+  std::vector<std::string> matches;
+  std::vector<std::string> points;
+  std::string write = "-";
 };
 
 void print(const std::string& text) {
@@ -152,6 +165,50 @@ int trace(const Options& options) {
   return any_answered(reply.body) ? kFine : kNoAnswer;
 }
 
+/// Takes records until the end; what was missed and what went wrong is told on standard error.
+int watch(const Options& options, Json points, uint32_t count, const std::function<void()>& begun,
+          const std::function<bool(const Json&)>& take) {
+  const auto match = read_matches(options.matches);
+  if (!match) return complain(match.error().message, kWrong);
+  const ApiClient client(options.socket);
+  PacketFeed feed(client);
+  const Reply reply = feed.run({{"points", std::move(points)}, {"match", *match}, {"count", count}}, begun, take);
+  if (feed.missed() > 0)
+    complain(fmt::format("{} records missed: they came faster than they went", feed.missed()), kFine);
+  return reply.error.empty() ? kFine : complain(reply);
+}
+
+int trace_packets(const Options& options) {
+  PacketTraces traces;
+  const int code = watch(
+      options, Json::array({"stages"}), options.count, [] {},
+      [&](const Json& record) {
+        print(options.output == "json" ? record.dump() + "\n" : traces.add(record));
+        return std::fflush(stdout) == 0;
+      });
+  print(traces.rest());
+  return code;
+}
+
+int capture(const Options& options) {
+  const bool to_stdout = options.write == "-";
+  if (to_stdout && isatty(STDOUT_FILENO) != 0)
+    return complain("found a terminal, wanted --write FILE or a pipe: a capture is no text", kWrong);
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(
+      to_stdout ? fdopen(dup(STDOUT_FILENO), "wb") : std::fopen(options.write.c_str(), "wb"), std::fclose);
+  if (!file) return complain(fmt::format("{}: {}", options.write, std::strerror(errno)), kWrong);
+  const auto write = [&](const std::string& blocks) {
+    return std::fwrite(blocks.data(), 1, blocks.size(), file.get()) == blocks.size() && std::fflush(file.get()) == 0;
+  };
+  Pcapng pcapng;
+  const uint32_t count = options.frames == 0 ? UINT32_MAX : options.frames;
+  bool written = true;
+  const int code = watch(
+      options, options.points, count, [&] { written = write(Pcapng::begin()); },
+      [&](const Json& record) { return written = written && write(pcapng.add(record)); });
+  return written ? code : complain(fmt::format("{}: {}", options.write, std::strerror(errno)), kWrong);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -183,6 +240,21 @@ int main(int argc, char** argv) {
   with_output(command("trace", "round trip to each hop of each circuit to a node", trace))
       ->add_option("NODE", options.word)
       ->required();
+  const auto with_match = [&](CLI::App* made, uint32_t& count) {
+    made->add_option("--match", options.matches,
+                     "port=NAME, link=NAME, route=NUMBER, type=NAME or NUMBER, drop=REASON: all must fit")
+        ->type_name("KEY=VALUE");
+    made->add_option("--count", count, "how many")->check(CLI::Range(1u, UINT32_MAX));
+    return made;
+  };
+  with_output(with_match(command("trace-packets", "what packets meet at each stage, and their headers", trace_packets),
+                         options.count));
+  CLI::App* captured = with_match(
+      command("capture", "packets as pcapng, for Wireshark; until interrupted, or --count", capture), options.frames);
+  captured->add_option("--point", options.points, "rx, tx, dropped, opened; several may be given")
+      ->required()
+      ->check(CLI::IsMember({"rx", "tx", "dropped", "opened"}));
+  captured->add_option("--write", options.write, "a file; -, which is standard output")->capture_default_str();
   CLI::App* checked = command("check", "what is wrong with router.yaml and topology.yaml", check);
   checked->add_option("FILE", options.files)->required();
   checked->add_flag("--template", options.is_template, "keys may be missing");

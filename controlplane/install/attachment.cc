@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "dataplane/protocol/counters.h"
 #include "dataplane/protocol/doorbell.h"
 
 namespace sky::controlplane {
@@ -37,8 +38,8 @@ void wipe(std::vector<InstallMessage>& messages) {
 
 }  // namespace
 
-Attachment::Attachment(Handover handover, size_t most_rows, Sink sink)
-    : handover_(std::move(handover)), most_rows_(most_rows), sink_(std::move(sink)) {
+Attachment::Attachment(Handover handover, size_t most_rows, Sink sink, SeenSink seen)
+    : handover_(std::move(handover)), most_rows_(most_rows), sink_(std::move(sink)), seen_sink_(std::move(seen)) {
   auto* rings = static_cast<RingsSegment*>(handover_.rings.data());
   auto* packets = static_cast<PacketsSegment*>(handover_.packets.data());
   install_ = {&rings->install_positions, rings->install.data(), kInstallSlots};
@@ -46,6 +47,7 @@ Attachment::Attachment(Handover handover, size_t most_rows, Sink sink)
   events_ = {&rings->event_positions, rings->event.data(), kEventSlots};
   down_ = {&packets->down_positions, packets->down.data(), kPacketSlots};
   up_ = {&packets->up_positions, packets->up.data(), kPacketSlots};
+  seen_ = {&packets->seen_positions, packets->seen.data(), kSeenSlots};
   ask_for(kTables.front(), 0);
 }
 
@@ -63,13 +65,14 @@ Result<> Attachment::turn() {
   if (attached()) {
     if (auto taken = take_events(); !taken) return taken;
     if (auto taken = take_packets(packets); !taken) return taken;
+    if (auto taken = take_seen(); !taken) return taken;
   }
   feed();
   return judge();
 }
 
 Result<> Attachment::judge() const {
-  if (install_.broken() || acks_.broken() || events_.broken() || down_.broken() || up_.broken()) {
+  if (install_.broken() || acks_.broken() || events_.broken() || down_.broken() || up_.broken() || seen_.broken()) {
     return fail("a ring of the dataplane stands at an impossible position");
   }
   return {};
@@ -168,6 +171,25 @@ Result<> Attachment::take_packets(uint32_t count) {
   return {};
 }
 
+Result<> Attachment::take_seen() {
+  SeenPacket record;
+  for (uint32_t left = kSeenSlots; left > 0 && seen_.pop(record); --left) {
+    const bool possible = record.kept <= record.bytes.size() && record.kept <= record.length &&
+                          record.stage < Stage::count && record.verdict < kVerdictNames.size() &&
+                          record.reason < kDropReasons && size_t{to_underlying(record.form)} < kForms;
+    if (!possible) return fail("record of a packet: found a field outside its range");
+    seen_sink_(record);
+  }
+  return {};
+}
+
+bool Attachment::watch(const WatchMessage& message) {
+  if (!attached()) return false;
+  watch_ = message;
+  feed();
+  return true;
+}
+
 bool Attachment::install(Install batch) {
   const size_t count = batch.messages.size() + 2;
   if (!attached() || count > kMaxBatch + 2 || queued_ + count > kMostQueued) {
@@ -193,20 +215,32 @@ InstallMessage Attachment::next_message(const Batch& batch) const {
 
 void Attachment::feed() {
   bool fed = false;
-  while (!batches_.empty()) {
-    Batch& batch = batches_.front();
-    InstallMessage message = next_message(batch);
-    const bool pushed = install_.push(message);
-    explicit_bzero(static_cast<void*>(&message), sizeof(message));
-    if (!pushed) break;
+  while (backlog()) {
+    const bool between = batches_.empty() || batches_.front().sent == 0;
+    if (watch_ && between) {
+      if (!install_.push(InstallMessage::of(*watch_))) break;
+      watch_.reset();
+    } else if (!feed_batch()) {
+      break;
+    }
     fed = true;
-    const size_t count = batch.install.messages.size() + 2;
-    if (++batch.sent < count) continue;
-    queued_ -= count;
-    wipe(batch.install.messages);
-    batches_.pop_front();
   }
   if (fed) ring();
+}
+
+/// One message of the first batch; false without room.
+bool Attachment::feed_batch() {
+  Batch& batch = batches_.front();
+  InstallMessage message = next_message(batch);
+  const bool pushed = install_.push(message);
+  explicit_bzero(static_cast<void*>(&message), sizeof(message));
+  if (!pushed) return false;
+  const size_t count = batch.install.messages.size() + 2;
+  if (++batch.sent < count) return true;
+  queued_ -= count;
+  wipe(batch.install.messages);
+  batches_.pop_front();
+  return true;
 }
 
 bool Attachment::send(const ControlPacket& packet) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "dataplane/agent/apply.h"
+#include "dataplane/agent/values.h"
 #include "dataplane/base/log.h"
 #include "dataplane/protocol/doorbell.h"
 #include "dataplane/protocol/frame.h"
@@ -31,6 +32,7 @@ Agent::Agent(Endpoint& endpoint, uint64_t boot_id, Stats stats, TableView& view,
       channels_(channels),
       hooks_(std::move(hooks)),
       references_(view.capacities()),
+      watcher_(channels, hooks_.retire),
       pushed_down_(channels.size()) {
   take_punts(false);
 }
@@ -51,6 +53,7 @@ void Agent::turn(uint64_t now_ns) {
       detached();
     }
   }
+  lift_records();
   ring_doorbells();
   stats_.header().heartbeat_ns.set(now_ns);
 }
@@ -71,6 +74,7 @@ void Agent::detached() {
   stalled_.reset();
   late_events_.clear();
   lifted_.clear();
+  watcher_.stop();
   take_punts(false);
   log_info("control plane gone; forwarding goes on");
 }
@@ -110,11 +114,18 @@ void Agent::take(const InstallMessage& message) {
         return;
       }
       break;
+    case Verb::watch:
+      if (!open_) return watch(message.as<WatchMessage>());
+      break;
     default:
       break;
   }
   if (open_) return batch_.add(message);
   ack(InstallError::no_batch, 0, generation_);
+}
+
+void Agent::watch(const WatchMessage& message) {
+  watcher_.ask(message, check_watch(message, view_.capacities()));
 }
 
 void Agent::begin(const BeginMessage& message) {
@@ -272,6 +283,12 @@ void Agent::lift_packets() {
   }
   take_punts(lifted_.empty());
   if (!lifted_.empty()) wake_within(kRetryNs);
+}
+
+void Agent::lift_records() {
+  Attachment* owner = endpoint_.owner();
+  pushed_up_ |= watcher_.turn(owner == nullptr ? nullptr : &owner->seen);
+  if (watcher_.waits()) wake_within(kRetryNs);
 }
 
 void Agent::take_punts(bool taken) {

@@ -1,6 +1,7 @@
 // The main core's turn between the control plane and the tables and workers: install ring drained into a batch,
-// checked, applied, acked; dumps; control packets both ways; events up. It never blocks and trusts nothing that it
-// reads: full rings keep what they have, broken ones end the attachment, malformed packets are counted and dropped.
+// checked, applied, acked; dumps; control packets both ways; events and what is watched up. It never blocks and trusts
+// nothing that it reads: full rings keep what they have, broken ones end the attachment, malformed packets are counted
+// and dropped.
 //
 // When the control plane goes, an open batch is discarded and its keys wiped, and everything else stays as it is: the
 // tables stand, workers forward. Between two control planes events are dropped (the next one asks with dumps), and
@@ -24,6 +25,7 @@
 #include "dataplane/agent/event_backlog.h"
 #include "dataplane/agent/references.h"
 #include "dataplane/agent/segment.h"
+#include "dataplane/agent/watcher.h"
 #include "dataplane/tables/interface.h"
 #include "dataplane/tables/stats.h"
 #include "dataplane/worker_channel.h"
@@ -41,6 +43,7 @@ class Agent {
   struct Hooks {
     std::function<void(const LinkStateEvent&)> link_state;
     std::function<void(const ControlPacket&)> dead_routes;
+    Watcher::Retire retire;
   };
 
   /// All of these outlive the agent; `channels` by worker. `stats` is the page that `endpoint` hands over.
@@ -86,6 +89,8 @@ class Agent {
   void lower_packets();
   bool is_well_formed(const ControlPacket& packet) const;
   void ring_doorbells();
+  void watch(const WatchMessage& message);
+  void lift_records();
   void wake_within(uint64_t ns) { patience_ns_ = std::min(patience_ns_, ns); }
 
   Endpoint& endpoint_;
@@ -97,6 +102,7 @@ class Agent {
   std::span<WorkerChannel* const> channels_;
   Hooks hooks_;
   References references_;
+  Watcher watcher_;
 
   // The attachment's.
   InstallBatch batch_;

@@ -144,6 +144,7 @@ Attachment::Attachment(uint64_t fence, SharedPages rings, SharedPages packets)
   auto* packet = static_cast<PacketsSegment*>(packets_.data());
   packets_down = {&packet->down_positions, packet->down.data(), kPacketSlots};
   packets_up = {&packet->up_positions, packet->up.data(), kPacketSlots};
+  seen = {&packet->seen_positions, packet->seen.data(), kSeenSlots};
 }
 
 Attachment::~Attachment() {

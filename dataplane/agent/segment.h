@@ -53,7 +53,8 @@ class Attachment {
 
   uint64_t fence() const { return fence_; }
   bool broken() const {
-    return install.broken() || acks.broken() || events.broken() || packets_down.broken() || packets_up.broken();
+    return install.broken() || acks.broken() || events.broken() || packets_down.broken() || packets_up.broken() ||
+           seen.broken();
   }
 
   ShmConsumer<InstallMessage> install;
@@ -61,6 +62,7 @@ class Attachment {
   ShmProducer<InstallMessage> events;
   ShmConsumer<ControlPacket> packets_down;
   ShmProducer<ControlPacket> packets_up;
+  ShmProducer<SeenPacket> seen;
   int doorbell_down = -1;  ///< our end of what the control plane rings
   int doorbell_up = -1;    ///< our end of what we ring
 

@@ -6,7 +6,9 @@
 #include <cstring>
 #include <span>
 
+#include "dataplane/protocol/counters.h"
 #include "dataplane/protocol/frame.h"
+#include "dataplane/protocol/watch.h"
 
 namespace sky::dataplane {
 namespace {
@@ -138,6 +140,19 @@ InstallError check_below(uint32_t index, uint32_t capacity) {
 }
 
 }  // namespace
+
+InstallError check_watch(const WatchMessage& watch, const Capacities& capacities) {
+  constexpr uint8_t kFrames = kWatchRx | kWatchTx | kWatchDropped | kWatchOpened;
+  constexpr uint8_t kMatches = kMatchPort | kMatchLink | kMatchRoute | kMatchType | kMatchReason;
+  if (watch.count == 0) return InstallError::none;
+  if ((watch.matches & kMatchPort) != 0 && to_underlying(watch.port) >= capacities.ports)
+    return InstallError::bad_index;
+  if ((watch.matches & kMatchLink) != 0 && to_underlying(watch.link) >= capacities.links)
+    return InstallError::bad_index;
+  return ok_if(((watch.points == kWatchStages && watch.count <= kMostNumbered) ||
+                (watch.points != 0 && (watch.points & ~kFrames) == 0)) &&
+               (watch.matches & ~kMatches) == 0 && watch.reason < kDropReasons);
+}
 
 InstallError check_value(const InstallMessage& message, const Capacities& capacities) {
   switch (message.verb) {

@@ -8,6 +8,8 @@
 
 namespace sky::dataplane {
 
+/// Of a watch, which belongs to no batch.
+InstallError check_watch(const WatchMessage& watch, const Capacities& capacities);
 InstallError check_value(const InstallMessage& message, const Capacities& capacities);
 
 }  // namespace sky::dataplane

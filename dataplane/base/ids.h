@@ -16,6 +16,7 @@ enum class GroupIndex : uint32_t {};    ///< index in this node's group table
 
 inline constexpr RouteId kControlRoute{0};  ///< for the two ends of a link only
 inline constexpr LinkIndex kNoLink{0xffff};
+inline constexpr PortIndex kNoPort{0xffff};
 inline constexpr SessionIndex kNoSession{0xffffffff};
 
 using CircuitId = std::array<uint8_t, 16>;    ///< random, chosen by the ingress, the same at every hop

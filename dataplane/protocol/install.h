@@ -2,7 +2,7 @@
 // ends are on one machine), every field validated by the reader after it was copied out of the ring
 // (docs/protocol.md, "Contract").
 //
-// Down (install ring): begin, puts and deletes, commit; or dump. Up (ack ring): ack, dump rows in
+// Down (install ring): begin, puts and deletes, commit; or dump; or watch. Up (ack ring): ack, dump rows in
 // the form of the put that would make them, dump_end. Up (event ring): link_state, chain_confirmed,
 // member_state, miss, circuit_damaged. A batch is checked whole and refused whole, or applied in dependency order
 // and acked with its generation.
@@ -21,6 +21,7 @@ enum class Verb : uint8_t {
   begin = 1,
   commit = 2,
   dump = 3,
+  watch = 4,
   put_link = 16,
   put_key_chain,
   put_session,
@@ -91,6 +92,22 @@ struct DumpMessage {
   uint32_t from{};
   uint32_t most{};  ///< rows at most
   uint8_t rest[52]{};
+};
+
+/// Asks for copies of packets (protocol/watch.h) in place of what was asked for before. Answered by records and one
+/// last record, unless another watch comes before this one began.
+struct WatchMessage {
+  Verb verb = Verb::watch;
+  uint8_t points{};    ///< kWatch...
+  uint8_t matches{};   ///< kMatch...: which of the fields below must agree
+  uint8_t type{};      ///< packet type
+  uint32_t request{};  ///< comes back in each record
+  uint32_t count{};    ///< records, or packets with kWatchStages; 0: no more of what was asked for before
+  RouteId route{};
+  LinkIndex link{};
+  PortIndex port{};
+  uint8_t reason{};  ///< Drop
+  uint8_t rest[43]{};
 };
 
 struct AckMessage {

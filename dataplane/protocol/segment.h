@@ -14,6 +14,7 @@
 #include "dataplane/protocol/control_packet.h"
 #include "dataplane/protocol/install.h"
 #include "dataplane/protocol/shm_ring.h"
+#include "dataplane/protocol/watch.h"
 
 namespace sky {
 
@@ -35,6 +36,7 @@ struct AbiSizes {
   uint32_t ack_slots = kAckSlots;
   uint32_t event_slots = kEventSlots;
   uint32_t packet_slots = kPacketSlots;
+  uint32_t seen_slots = kSeenSlots;
   bool operator==(const AbiSizes&) const = default;
 };
 
@@ -72,8 +74,10 @@ struct RingsSegment {
 struct PacketsSegment {
   ShmRingPositions down_positions;
   ShmRingPositions up_positions;
+  ShmRingPositions seen_positions;
   alignas(4096) std::array<ControlPacket, kPacketSlots> down;
   std::array<ControlPacket, kPacketSlots> up;
+  std::array<SeenPacket, kSeenSlots> seen;  ///< up: records of what is watched
 };
 
 }  // namespace sky

@@ -63,6 +63,8 @@ struct Context {
   bool worked = false;                     ///< this turn carried somebody's traffic
   bool timers_due = false;                 ///< a packet changed what timers would find
   bool wake_main = false;                  ///< this turn pushed into the channel
+  Watch* watch = nullptr;                  ///< read once per turn; nullptr: nobody looks
+  PortIndex polled = kNoPort;              ///< while somebody looks: where the batch at hand came in
   uint32_t to_wake = 0;                    ///< workers that this turn handed something to, as bits
 
   std::vector<HeldPackets> held;    ///< capacity kMaxHeldGroups

@@ -4,6 +4,8 @@
 #include <span>
 #include <utility>
 
+#include "dataplane/stages/observe.h"
+
 namespace sky::dataplane {
 
 namespace {
@@ -73,6 +75,8 @@ bool release(Context& context, HeldPackets& waiting, Batch& batch) noexcept {
   for (rte_mbuf* mbuf : std::span(waiting.packets).first(std::exchange(waiting.count, 0u))) {
     if (!ready) {
       context.count(Drop::hold_expired);
+      if (context.watch != nullptr) [[unlikely]]
+        observe_expired(context, mbuf);
       rte_pktmbuf_free(mbuf);
       continue;
     }

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "dataplane/stages/make.h"
+#include "dataplane/stages/observe.h"
 #include "dataplane/stages/transmit.h"
 
 namespace sky::dataplane {
@@ -25,6 +26,8 @@ void send_handshake(Context& context, const ControlPacket& packet) noexcept {
   std::memcpy(frame + sizeof(ethernet), packet.header.data(), sizeof(LinkHeader));
   std::memcpy(frame + sizeof(ethernet) + sizeof(LinkHeader), packet.payload.data(), packet.length);
   context.handshakes.sent(packet.port, packet.mac, {packet.payload.data(), packet.length}, context.now_ns);
+  if (context.watch != nullptr) [[unlikely]]
+    observe_handshake(context, packet.port, mbuf);
   queue_frame(context, static_cast<uint16_t>(port), kControlQueue, mbuf);
 }
 

@@ -2,6 +2,8 @@
 
 #include <cassert>
 
+#include "dataplane/stages/observe.h"
+
 namespace sky::dataplane {
 
 namespace {
@@ -13,7 +15,9 @@ void free_one(Context& context, const Slot& slot, Counter counter) noexcept {
 
 }  // namespace
 
-void settle(Context& context, Batch& batch, Batch* egress) noexcept {
+void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept {
+  if (context.watch != nullptr) [[unlikely]]
+    observe(context, batch, stage);
   unsigned kept = 0;
   for (Slot& slot : batch) {
     switch (slot.verdict) {

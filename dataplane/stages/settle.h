@@ -3,11 +3,13 @@
 // loss has one reason. On exit every slot's verdict is `drop` again, so that the next stage must decide.
 #pragma once
 
+#include "dataplane/protocol/watch.h"
 #include "dataplane/stages/context.h"
 
 namespace sky::dataplane {
 
-/// `egress` may be nullptr where no stage gives that verdict; it must have room for the batch.
-void settle(Context& context, Batch& batch, Batch* egress = nullptr) noexcept;
+/// `stage` wrote the verdicts. `egress` may be nullptr where no stage gives that verdict; it must have room for the
+/// batch.
+void settle(Context& context, Batch& batch, Stage stage, Batch* egress = nullptr) noexcept;
 
 }  // namespace sky::dataplane

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dataplane/stages/observe.h"
+
 namespace sky::dataplane {
 
 namespace {
@@ -42,12 +44,16 @@ void queue_frame(Context& context, uint16_t port, unsigned level, rte_mbuf* fram
   if (output.count[level] == PortOutput::kFrames) {
     context.stats_of(PortIndex{port}).full.add(1);
     context.count(Drop::port_full);
+    if (context.watch != nullptr) [[unlikely]]
+      observe_refused(context, PortIndex{port}, frame);
     return rte_pktmbuf_free(frame);
   }
   output.frames[level][output.count[level]++] = frame;
 }
 
 void transmit(Context& context, Batch& batch) noexcept {
+  if (context.watch != nullptr) [[unlikely]]
+    observe(context, batch, Stage::transmit);
   for (const Slot& slot : batch) {
     rte_mbuf* mbuf = slot.mbuf;
     mbuf->data_off = static_cast<uint16_t>(slot.data - sizeof(EthernetHeader) - static_cast<uint8_t*>(mbuf->buf_addr));

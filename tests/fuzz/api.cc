@@ -57,6 +57,13 @@ class Backend final : public ApiBackend {
     if (const auto* trace = std::get_if<TraceRequest>(&question)) open.push_back(trace->token);
   }
   const std::vector<std::string>& nodes() const override { return names_; }
+  bool watch(const WatchMessage& message) override {
+    watched = message;
+    return true;
+  }
+  const PacketWatch::Names& names() const override { return watch_names_; }
+
+  std::optional<WatchMessage> watched;  ///< the last
 
   std::vector<uint64_t> open;  ///< questions that nobody answered yet
 
@@ -91,7 +98,24 @@ class Backend final : public ApiBackend {
   Snapshot snapshot_;
   RouterConfig router_;
   std::vector<std::string> names_;
+  PacketWatch::Names watch_names_{{"p0"}, {"a1-g1"}};
 };
+
+constexpr std::array<std::string_view, 3> kWatchPaths{"/v1/watch", "/v1/watch/next", "/v1/watch/end"};
+
+/// What the dataplane sends of a watch, which an Attachment found possible.
+void see(Api& api, const Backend& backend, Input& input) {
+  if (!backend.watched) return;
+  SeenPacket record;
+  input.head(record, offsetof(SeenPacket, bytes));
+  record.request = backend.watched->request;
+  record.stage = static_cast<Stage>(input.byte() % kStageNames.size());
+  record.verdict = static_cast<uint8_t>(record.verdict % kVerdictNames.size());
+  record.reason = static_cast<uint8_t>(record.reason % kDropReasons);
+  record.form = static_cast<Form>(to_underlying(record.form) % kForms);
+  record.kept = std::min<uint16_t>(record.kept, record.bytes.size());
+  api.packets().seen(record);
+}
 
 void judge(const Response& response) {
   EXPECT_TRUE(response.status == 200 || (response.status >= 400 && response.status <= 504)) << response.status;
@@ -125,16 +149,25 @@ void requests(Input input) {
   answers.reserve(200);
   while (!input.empty() && answers.size() < 200) {
     const uint8_t head = input.byte();
+    if (head >= 0xf0) {
+      see(api, backend, input);
+      continue;
+    }
     if (head >= 0xe0) {
       answer_one(api, backend, input);
       continue;
     }
+    const bool watch = (head & 15) == 15;
     const bool odd_path = (head & 15) >= kPaths.size();
     const Request request{.method = head & 0x20   ? "POST"
                                     : head & 0x40 ? "GET"
                                                   : input.chunk_text(8),
-                          .path = odd_path ? input.chunk_text(40) : std::string(kPaths[head & 15]),
-                          .body = (head & 0x80) != 0 ? R"({"node": "g1"})" : input.chunk_text(300),
+                          .path = watch      ? std::string(kWatchPaths[input.byte() % kWatchPaths.size()])
+                                  : odd_path ? input.chunk_text(40)
+                                             : std::string(kPaths[head & 15]),
+                          .body = watch && (head & 0x80) != 0 ? R"({"points": ["rx", "dropped"], "count": 3})"
+                                  : (head & 0x80) != 0        ? R"({"node": "g1"})"
+                                                              : input.chunk_text(300),
                           .admin = (head & 0x10) != 0};
     const size_t asked = backend.open.size(), at = answers.size();
     answers.push_back(0);
@@ -142,7 +175,7 @@ void requests(Input input) {
       ++answers[at];
       judge(response);
     });
-    const bool waits = backend.open.size() > asked;
+    const bool waits = backend.open.size() > asked || (watch && answers[at] == 0);
     EXPECT_EQ(waits ? 0u : 1u, answers[at]);
     if (waits) {
       EXPECT_TRUE(request.admin && request.method == "POST");
@@ -150,6 +183,7 @@ void requests(Input input) {
     EXPECT_LE(backend.open.size(), Api::kMostQuestions);
   }
   while (!backend.open.empty()) answer_one(api, backend, input);
+  api.packets().tick();
   for (const unsigned times : answers) EXPECT_EQ(1u, times);
 }
 

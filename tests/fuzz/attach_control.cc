@@ -40,7 +40,9 @@ class Siege {
     auto handover = take_handover(*socket);
     if (!handover) return;
     look_at_counters(*handover);
-    attachment_ = std::make_unique<Attachment>(std::move(*handover), kMostRows, [this](Event&& event) { take(event); });
+    attachment_ = std::make_unique<Attachment>(
+        std::move(*handover), kMostRows, [this](Event&& event) { take(event); },
+        [this](const SeenPacket& record) { see(record); });
     bool good = true;
     for (int steps = 0; good && !input.empty() && steps < 200; ++steps) {
       step(input);
@@ -116,8 +118,9 @@ class Siege {
         attachment_->send(input.plain<ControlPacket>());
         return;
       case 9:
-        dataplane_.hang_up();
-        return;
+        if (head >= 0x80) return dataplane_.hang_up();
+        EXPECT_EQ(attached_, attachment_->watch(input.plain<WatchMessage>()));
+        return record(input);
       default:
         if (dataplane_.tables.size() < 3 || head < 0x80) dataplane_.turn();
     }
@@ -125,10 +128,10 @@ class Siege {
 
   void position(Input& input) {
     ShmRingPositions* rings[] = {&dataplane_.rings().install_positions, &dataplane_.rings().ack_positions,
-                                 &dataplane_.rings().event_positions, &dataplane_.packets().down_positions,
-                                 &dataplane_.packets().up_positions};
+                                 &dataplane_.rings().event_positions,   &dataplane_.packets().down_positions,
+                                 &dataplane_.packets().up_positions,    &dataplane_.packets().seen_positions};
     const uint8_t which = input.byte();
-    auto& word = which & 1 ? rings[(which >> 1) % 5]->head : rings[(which >> 1) % 5]->tail;
+    auto& word = which & 1 ? rings[(which >> 1) % 6]->head : rings[(which >> 1) % 6]->tail;
     word.store((which & 0x80) != 0 ? input.number<uint64_t>() : word.load() + input.number<uint16_t>() - 0x100);
   }
   static void scribble(void* at, size_t size, Input& input) {
@@ -140,6 +143,11 @@ class Siege {
     ControlPacket packet;
     input.head(packet, offsetof(ControlPacket, payload));
     dataplane_.push_packet(packet);
+  }
+  void record(Input& input) {
+    SeenPacket record;
+    input.head(record, offsetof(SeenPacket, bytes));
+    dataplane_.push_seen(record);
   }
   /// Of the dump to come.
   void row(Input& input) {
@@ -163,6 +171,15 @@ class Siege {
     if (const auto* told = std::get_if<DataplaneEvent>(&event)) {
       EXPECT_TRUE(told->message.verb >= Verb::link_state && told->message.verb <= Verb::miss);
     }
+  }
+
+  void see(const SeenPacket& record) {
+    EXPECT_TRUE(attached_) << "first of all";
+    EXPECT_LE(record.kept, std::min<size_t>(record.length, record.bytes.size()));
+    EXPECT_LT(record.stage, Stage::count);
+    EXPECT_LT(record.verdict, kVerdictNames.size());
+    EXPECT_LT(record.reason, kDropReasons);
+    EXPECT_LT(size_t{to_underlying(record.form)}, kForms);
   }
 
   FakeDataplane dataplane_{socket_path()};

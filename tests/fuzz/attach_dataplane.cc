@@ -53,7 +53,8 @@ class Siege {
  private:
   Agent::Hooks hooks() {
     return {.link_state = [](const LinkStateEvent&) {},
-            .dead_routes = [](const ControlPacket& packet) { EXPECT_TRUE(is_dead_routes(packet)); }};
+            .dead_routes = [](const ControlPacket& packet) { EXPECT_TRUE(is_dead_routes(packet)); },
+            .retire = [](std::function<void()> free) { free(); }};
   }
 
   static AttachRequest request(Input& input) {
@@ -95,13 +96,13 @@ class Siege {
     }
   }
 
-  /// Any of the ten positions: near what it was, or anything.
+  /// Any of the twelve positions: near what it was, or anything.
   void position(Client& client, Input& input) {
     ShmRingPositions* rings[] = {&client.rings->install_positions, &client.rings->ack_positions,
-                                 &client.rings->event_positions, &client.packets->down_positions,
-                                 &client.packets->up_positions};
+                                 &client.rings->event_positions,   &client.packets->down_positions,
+                                 &client.packets->up_positions,    &client.packets->seen_positions};
     const uint8_t which = input.byte();
-    auto& word = which & 1 ? rings[(which >> 1) % 5]->head : rings[(which >> 1) % 5]->tail;
+    auto& word = which & 1 ? rings[(which >> 1) % 6]->head : rings[(which >> 1) % 6]->tail;
     word.store((which & 0x80) != 0 ? input.number<uint64_t>() : word.load() + input.number<uint16_t>() - 0x100);
   }
   void scribble(void* segment, size_t bytes, Input& input) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "dataplane/agent/agent.h"
+#include "dataplane/agent/values.h"
 #include "tests/fuzz/input.h"
 #include "tests/unit/agent/client.h"
 #include "tests/unit/agent/messages.h"
@@ -101,6 +102,7 @@ class Expected {
     if (message.verb == Verb::commit) return commit(message.as<CommitMessage>());
     if (open_) return batch_.push_back(message);
     if (message.verb == Verb::dump) return dump(message.as<DumpMessage>());
+    if (message.verb == Verb::watch) return;  // told by records
     ack(InstallError::no_batch, 0, generation_);
   }
   uint64_t generation() const { return generation_; }
@@ -157,7 +159,8 @@ class Site {
 
   void run(Input input) {
     Model model(kSizes);
-    Agent agent(*endpoint_, kBootId, Stats(counters_.data(), layout_), model, model, model, {}, {});
+    Agent agent(*endpoint_, kBootId, Stats(counters_.data(), layout_), model, model, model, channels_,
+                {.link_state = {}, .dead_routes = {}, .retire = [](std::function<void()> free) { free(); }});
     {
       Client client(path_);
       for (int turns = 0; turns < 3; ++turns) turn(agent);
@@ -227,10 +230,27 @@ class Site {
       EXPECT_EQ(wanted.body, answer.body);
     }
     EXPECT_FALSE(client.acks.pop(answer)) << "an answer nobody asked for";
+    for (SeenPacket record; client.seen.pop(record);) {
+      EXPECT_EQ(1, record.last);
+      const auto reason = record.error;
+      EXPECT_TRUE(reason == InstallError::none || reason == InstallError::bad_value ||
+                  reason == InstallError::bad_index);
+    }
+    expect_watch();
     EXPECT_TRUE(same(expected.after, model.state));
     EXPECT_TRUE(model.state.whole());
   }
 
+  /// What workers are given to look for is possible.
+  void expect_watch() const {
+    const Watch* watch = channel_.watch.load();
+    if (watch == nullptr) return;
+    EXPECT_EQ(InstallError::none, check_watch(watch->ask, kSizes));
+    EXPECT_NE(0u, watch->ask.count);
+  }
+
+  WorkerChannel channel_;
+  std::array<WorkerChannel*, 1> channels_{&channel_};
   ScratchDirectory directory_;
   std::string path_ = directory_.path + "/dataplane.sock";
   StatsLayout layout_ = StatsLayout::of(1, kSizes.ports, kSizes.links, kSizes.groups);

@@ -71,7 +71,9 @@ class HostileDataplane {
                     {words_of(rings.ack_positions), 1},
                     {words_of(rings.event_positions), 1},
                     {words_of(packets.down_positions), 1},
-                    {words_of(packets.up_positions), 1}});
+                    {words_of(packets.seen), 6'000},
+                    {words_of(packets.up_positions), 1},
+                    {words_of(packets.seen_positions), 1}});
   }
 
   void act() {

@@ -36,8 +36,12 @@ class Victim {
       : layout_(StatsLayout::of(1, kSizes.ports, kSizes.links, kSizes.groups)),
         counters_(std::move(*SharedPages::create("counters-under-test", layout_.bytes, true))),
         endpoint_(std::move(*Endpoint::open(socket_path, kBootId, counters_))),
-        agent_(*endpoint_, kBootId, stats(), *node.tables, watched, *node.tables, std::span(&channel_, 1),
-               Agent::Hooks{.link_state = [](const LinkStateEvent&) {}, .dead_routes = [](const ControlPacket&) {}}) {}
+        agent_(
+            *endpoint_, kBootId, stats(), *node.tables, watched, *node.tables, std::span(&channel_, 1),
+            Agent::Hooks{.link_state = [](const LinkStateEvent&) {},
+                         .dead_routes = [](const ControlPacket&) {},
+                         .retire = [this](std::function<void()> free) { node.quiescence().retire(std::move(free)); }}) {
+  }
 
   /// The longest that the main core was away from its loop, in ns.
   uint64_t turn() {

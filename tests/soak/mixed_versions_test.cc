@@ -18,9 +18,9 @@ using dataplane::test::Client;
 /// The sizes as versions before and after this one may have them: each field less and more, and all at once.
 std::vector<AbiSizes> other_sizes() {
   std::vector<AbiSizes> all;
-  for (const uint32_t AbiSizes::*field :
-       {&AbiSizes::abi_version, &AbiSizes::message_bytes, &AbiSizes::slot_bytes, &AbiSizes::rule_bytes,
-        &AbiSizes::install_slots, &AbiSizes::ack_slots, &AbiSizes::event_slots, &AbiSizes::packet_slots}) {
+  for (const uint32_t AbiSizes::*field : {&AbiSizes::abi_version, &AbiSizes::message_bytes, &AbiSizes::slot_bytes,
+                                          &AbiSizes::rule_bytes, &AbiSizes::install_slots, &AbiSizes::ack_slots,
+                                          &AbiSizes::event_slots, &AbiSizes::packet_slots, &AbiSizes::seen_slots}) {
     for (const int by : {-1, 1}) {
       AbiSizes sizes;
       auto& value = sizes.*const_cast<uint32_t AbiSizes::*>(field);

@@ -42,7 +42,9 @@ Contract::Contract(Node& node, Clock clock)
       endpoint_(must(Endpoint::open(directory_ + "/socket", kBootId, counters_))) {
   agent_ = std::make_unique<Agent>(
       *endpoint_, kBootId, Stats(counters_.data(), layout_), *node.tables, *node.tables, *node.tables, node.channels(),
-      Agent::Hooks{.link_state = [](const LinkStateEvent&) {}, .dead_routes = [](const ControlPacket&) {}});
+      Agent::Hooks{.link_state = [](const LinkStateEvent&) {},
+                   .dead_routes = [](const ControlPacket&) {},
+                   .retire = [this](std::function<void()> free) { node_.quiescence().retire(std::move(free)); }});
 }
 
 Contract::~Contract() {
@@ -58,7 +60,8 @@ std::vector<InstallMessage> Contract::attach() {
   while (endpoint_->owner() == nullptr) main_turn();
   acked_ = generation_ = 0;
   attachment_ = std::make_unique<controlplane::Attachment>(
-      must(controlplane::take_handover(socket_)), SIZE_MAX, [this](controlplane::Event&& event) {
+      must(controlplane::take_handover(socket_)), SIZE_MAX,
+      [this](controlplane::Event&& event) {
         if (const auto* acked = std::get_if<Acked>(&event)) {
           ++acked_;
           refused_ = refused_ || acked->error != InstallError::none;
@@ -66,7 +69,8 @@ std::vector<InstallMessage> Contract::attach() {
           rows_ = std::move(attached->rows);
         }
         on_event(event);
-      });
+      },
+      [this](const SeenPacket& record) { seen.push_back(record); });
   while (!attachment_->attached()) turn();
   return std::move(rows_);
 }

@@ -42,6 +42,8 @@ class Contract {
   void detach();
   /// Gets each event of the attachment besides; may call the attachment.
   std::function<void(const controlplane::Event&)> on_event = [](const controlplane::Event&) {};
+  /// What is watched, in order.
+  std::vector<SeenPacket> seen;
 
  private:
   Node& node_;

@@ -75,6 +75,7 @@ void FakeDataplane::make_rings() {
   events_ = {&rings().event_positions, rings().event.data(), kEventSlots};
   down_ = {&packets().down_positions, packets().down.data(), kPacketSlots};
   up_ = {&packets().up_positions, packets().up.data(), kPacketSlots};
+  seen_ = {&packets().seen_positions, packets().seen.data(), kSeenSlots};
 }
 
 bool FakeDataplane::accept() {
@@ -116,6 +117,9 @@ size_t FakeDataplane::turn() {
 
 void FakeDataplane::handle(const InstallMessage& message) {
   switch (message.verb) {
+    case Verb::watch:
+      watches.push_back(message.as<WatchMessage>());
+      break;
     case Verb::dump:
       answer(message.as<DumpMessage>());
       break;
@@ -154,6 +158,11 @@ void FakeDataplane::push_event(const InstallMessage& event) {
 
 void FakeDataplane::push_packet(const ControlPacket& packet) {
   up_.push(packet);
+  ring();
+}
+
+void FakeDataplane::push_seen(const SeenPacket& record) {
+  seen_.push(record);
   ring();
 }
 

@@ -38,6 +38,7 @@ class FakeDataplane {
 
   void push_event(const InstallMessage& event);
   void push_packet(const ControlPacket& packet);
+  void push_seen(const SeenPacket& record);
   void push_ack(const InstallMessage& message);
   void ring();
 
@@ -54,6 +55,7 @@ class FakeDataplane {
   std::vector<InstallMessage> committed;                ///< of all batches, in order
   std::vector<uint64_t> generations;                    ///< of all batches
   std::vector<ControlPacket> sent;                      ///< what came down
+  std::vector<WatchMessage> watches;                    ///< that were asked for
   InstallError refuse = InstallError::none;             ///< what the next acks say
 
  private:
@@ -70,6 +72,7 @@ class FakeDataplane {
   ShmProducer<InstallMessage> events_;
   ShmConsumer<ControlPacket> down_;
   ShmProducer<ControlPacket> up_;
+  ShmProducer<SeenPacket> seen_;
   std::vector<InstallMessage> batch_;
 };
 

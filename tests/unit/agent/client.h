@@ -84,6 +84,7 @@ class Client {
   ShmConsumer<InstallMessage> events;
   ShmProducer<ControlPacket> down;
   ShmConsumer<ControlPacket> up;
+  ShmConsumer<SeenPacket> seen;
 
  private:
   void ask(const AttachRequest& request) { send(socket_, &request, sizeof(request), MSG_NOSIGNAL); }
@@ -97,6 +98,7 @@ class Client {
     events = {&rings->event_positions, rings->event.data(), kEventSlots};
     down = {&packets->down_positions, packets->down.data(), kPacketSlots};
     up = {&packets->up_positions, packets->up.data(), kPacketSlots};
+    seen = {&packets->seen_positions, packets->seen.data(), kSeenSlots};
   }
 
   int socket_ = -1;

@@ -70,7 +70,9 @@ class ViewTest : public testing::Test, public ApiBackend {
                        .now_ns = kNow});
   }
   void ask(Event&& question) override { questions.push_back(std::move(question)); }
-  const std::vector<std::string>& nodes() const override { return names; }
+  const std::vector<std::string>& nodes() const override { return others; }
+  bool watch(const WatchMessage&) override { return true; }
+  const PacketWatch::Names& names() const override { return watched; }
 
   std::vector<std::string> faults() {
     std::vector<std::string> all;
@@ -103,7 +105,8 @@ class ViewTest : public testing::Test, public ApiBackend {
   Snapshot snapshot;
   RouterConfig router;
   std::string kernel_error;
-  std::vector<std::string> names{"a1", "g1", "d1"};
+  std::vector<std::string> others{"a1", "g1", "d1"};
+  PacketWatch::Names watched{{"p0"}, {"a1-g1"}};
   std::vector<Event> questions;
   Api api{*this};
 };

@@ -36,10 +36,13 @@ class AttachmentTest : public testing::Test {
   void attach(size_t most_rows = 1000) {
     auto handover = take();
     ASSERT_TRUE(handover) << handover.error().message;
-    attachment = std::make_unique<Attachment>(std::move(*handover), most_rows, [this](Event&& event) {
-      events.push_back(std::move(event));
-      std::exchange(meanwhile, [] {})();
-    });
+    attachment = std::make_unique<Attachment>(
+        std::move(*handover), most_rows,
+        [this](Event&& event) {
+          events.push_back(std::move(event));
+          std::exchange(meanwhile, [] {})();
+        },
+        [this](const SeenPacket& record) { seen.push_back(record); });
   }
 
   /// Both sides until nothing moves; the attachment's last word.
@@ -69,6 +72,7 @@ class AttachmentTest : public testing::Test {
 
   test::FakeDataplane dataplane{socket_path()};
   std::vector<Event> events;
+  std::vector<SeenPacket> seen;
   std::function<void()> meanwhile = [] {};  ///< what the dataplane does while the next event is taken
   std::unique_ptr<Attachment> attachment;
 
@@ -170,6 +174,49 @@ TEST_F(AttachmentTest, AFullPacketRingRefuses) {
   settle_attached();
   for (uint32_t i = 0; i < kPacketSlots; ++i) ASSERT_TRUE(attachment->send({}));
   EXPECT_FALSE(attachment->send({}));
+}
+
+TEST_F(AttachmentTest, AWatchGoesBetweenTwoBatches) {
+  attach();
+  EXPECT_FALSE(attachment->watch({.request = 1})) << "not before the dump is done";
+  ASSERT_TRUE(settle());
+  ASSERT_TRUE(attachment->install({1, std::vector<InstallMessage>(kInstallSlots)}));  // does not fit the ring at once
+  ASSERT_TRUE(attachment->install({2, {rule_row(1)}}));
+  ASSERT_TRUE(attachment->watch({.request = 2}));
+  ASSERT_TRUE(attachment->watch({.request = 3})) << "in place of the one before, which waits still";
+  EXPECT_TRUE(dataplane.watches.empty());
+  ASSERT_TRUE(settle());
+  ASSERT_EQ(1u, dataplane.watches.size());
+  EXPECT_EQ(3u, dataplane.watches[0].request);
+  EXPECT_EQ((std::vector<uint64_t>{1, 2}), dataplane.generations);
+  EXPECT_EQ(kInstallSlots + 1, dataplane.committed.size()) << "it is no part of a batch";
+}
+
+TEST_F(AttachmentTest, HandsOnRecords) {
+  settle_attached();
+  for (uint32_t packet = 1; packet <= kSeenSlots; ++packet)
+    dataplane.push_seen({.packet = packet, .length = 9, .kept = 9});
+  ASSERT_TRUE(settle());
+  ASSERT_EQ(kSeenSlots, seen.size());
+  EXPECT_EQ(kSeenSlots, seen.back().packet);
+  EXPECT_TRUE(events.empty());
+}
+
+TEST_F(AttachmentTest, RecordsOutsideTheirRangesAreErrors) {
+  SeenPacket wrong[6];
+  for (SeenPacket& record : wrong) record = {.length = 2000, .kept = 1984};
+  wrong[0].kept = 1985;
+  wrong[1].length = 1983;
+  wrong[2].stage = Stage::count;
+  wrong[3].verdict = kVerdictNames.size();
+  wrong[4].reason = kDropReasons;
+  wrong[5].form = Form{kForms};
+  for (const SeenPacket& record : wrong) {
+    settle_attached();
+    dataplane.push_seen(record);
+    expect_broken("record of a packet");
+  }
+  EXPECT_TRUE(seen.empty());
 }
 
 TEST_F(AttachmentTest, TheSecondAttachmentHasANewFence) {
@@ -279,6 +326,9 @@ TEST_F(AttachmentTest, ImpossiblePositionsBreakIt) {
   expect_broken("impossible position");
   settle_attached();
   dataplane.packets().up_positions.tail = kPacketSlots + 1;
+  expect_broken("impossible position");
+  settle_attached();
+  dataplane.packets().seen_positions.tail = kSeenSlots + 1;
   expect_broken("impossible position");
 }
 

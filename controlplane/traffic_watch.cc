@@ -20,7 +20,9 @@ std::vector<TrafficSeen> TrafficWatch::look(const Counters& counters) {
   for (size_t i = 0; i < members.size(); ++i) {
     const uint64_t packets = members[i](&MemberStats::packets);
     if (std::exchange(packets_[i], packets) == packets || first) continue;
-    seen.push_back({GroupIndex(i / kMaxMembers), static_cast<uint8_t>(i % kMaxMembers)});
+    seen.push_back({.group = GroupIndex(i / kMaxMembers),
+                    .slot = static_cast<uint8_t>(i % kMaxMembers),
+                    .rtt_us = static_cast<uint32_t>(members[i](&MemberStats::rtt_ns) / kMicrosecondNs)});
   }
   return seen;
 }

@@ -19,7 +19,7 @@ constexpr uint64_t kAllocatorBytes = 64;  ///< malloc's header, a node of an ind
 MemoryPart session_part(const SizesConfig& sizes) {
   // A window for each member's circuit; the streams lie in two halves, one given out by each end.
   const uint64_t streams =
-      2 * (sizeof(StreamPage) + kAllocatorBytes) + kMaxMembers * (sizeof(StreamWindows<>) + kAllocatorBytes);
+      2 * (sizeof(StreamPage) + kAllocatorBytes) + kMaxMembers * (kPlainWindowBytes + kAllocatorBytes);
   const uint64_t each = sizeof(Session) + sizeof(KeyRing) + sizeof(SessionMessage) + streams + 3 * kAllocatorBytes;
   return {"sessions", 0, sizes.sessions * each};
 }
@@ -92,6 +92,7 @@ MemoryNeed memory_need(const RouterConfig& config) {
   need.parts.push_back({"rules", 0, uint64_t{sizes.rules} * (sizeof(Rule) + sizeof(RuleOwner))});
   need.parts.push_back(link_part(sizes, workers));
   need.parts.push_back(session_part(sizes));
+  need.parts.push_back({"copied streams", 0, sizes.copy_windows_bytes});
   need.parts.push_back(key_id_part());
   need.parts.push_back(group_part(sizes, workers));
   const StatsLayout layout = StatsLayout::of(static_cast<uint32_t>(workers), static_cast<uint32_t>(config.ports.size()),

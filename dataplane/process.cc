@@ -171,20 +171,22 @@ Result<> Process::make_tables(const RouterConfig& config) {
   keys_ = std::move(*engine);
   auto map = DestinationMap::create("destinations", {.prefixes = sizes.prefixes, .groups = sizes.groups});
   if (!map) return std::unexpected(map.error());
-  TablesConfig tables{.capacities = {.ports = static_cast<uint32_t>(config.ports.size()),
-                                     .links = sizes.links,
-                                     .sessions = sizes.sessions,
-                                     .rules = sizes.rules,
-                                     .groups = sizes.groups,
-                                     .destinations = 2 * sizes.prefixes,  // of IPv6 and of IPv4
-                                     .workers = static_cast<unsigned>(workers),
-                                     .suites = suites_,
-                                     .laboratory = config.laboratory},
-                      .workers = static_cast<unsigned>(workers),
-                      .link_keys = key_policy(config.rekey, workers),
-                      .session_keys = key_policy(config.rekey, workers * kMaxMembers),  // a stream per member
-                      .port_macs = {},
-                      .polling = {}};
+  TablesConfig tables{
+      .capacities = {.ports = static_cast<uint32_t>(config.ports.size()),
+                     .links = sizes.links,
+                     .sessions = sizes.sessions,
+                     .rules = sizes.rules,
+                     .groups = sizes.groups,
+                     .destinations = 2 * sizes.prefixes,  // of IPv6 and of IPv4
+                     .workers = static_cast<unsigned>(workers),
+                     .suites = suites_,
+                     .laboratory = config.laboratory},
+      .workers = static_cast<unsigned>(workers),
+      .link_keys = key_policy(config.rekey, workers),
+      .session_keys = key_policy(config.rekey, workers * (kMaxMembers + 1)),  // a stream per member, one copied
+      .port_macs = {},
+      .polling = {},
+      .copy_windows_bytes = sizes.copy_windows_bytes};
   for (size_t i = 0; i < ports_.size(); ++i) {
     const PortConfig& port = config.ports[i];
     tables.polling.push_back({.worker = port.worker.value_or(0),

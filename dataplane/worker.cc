@@ -245,9 +245,10 @@ bool Worker::poll_tun() noexcept {
 }
 
 void Worker::process_plain(Batch& batch) noexcept {
-  ingress(context_, batch);
+  ingress(context_, batch, copies_);
   settle(context_, batch, Stage::ingress);
   send(batch);
+  send(copies_);
 }
 
 void Worker::release() noexcept {

@@ -73,6 +73,7 @@ class Worker {
   uint64_t timed_version_ = 0;  ///< whose timers `next_timer_ns_` knows
   Batch batch_;
   Batch egress_;
+  Batch copies_;
 };
 
 }  // namespace sky::dataplane

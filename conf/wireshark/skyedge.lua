@@ -80,6 +80,8 @@ field("uint16", "signal.stream_to_egress", "Stream towards the egress")
 field("uint16", "signal.stream_to_ingress", "Stream towards the ingress")
 field("uint8", "signal.hop_limit", "Hop limit")
 field("uint8", "signal.nodes", "Nodes")
+field("uint16", "signal.copy_stream", "Copied stream")
+field("uint8", "signal.copy_window", "Window of copied streams (log2)")
 field("bytes", "signal.proof", "Proof")
 field("bytes", "signal.alternate_link", "Alternate link ID")
 field("uint32", "signal.alternate_return_route", "Return route ID by the alternate", base.HEX)
@@ -147,7 +149,7 @@ local function blob(data, at, info, tree)
 end
 
 local function setup(data, info, tree)
-  if data:len() < 70 then return tree:add_proto_expert_info(malformed) end
+  if data:len() < 73 then return tree:add_proto_expert_info(malformed) end
   tree:add(f["signal.refresh"], data(1, 1))
   tree:add(f["signal.standby"], data(1, 1))
   add_all(tree, data, 2, { { "signal.attempt", 1 }, { "signal.hop", 1 }, { "signal.circuit", 16 },
@@ -156,7 +158,8 @@ local function setup(data, info, tree)
   local at = add_all(tree, data, 24, { { "signal.queue", 1 }, { "signal.protect", 1 }, { "signal.mtu", 2 },
     { "signal.return_route", 4 }, { "signal.stream_to_egress", 2 }, { "signal.stream_to_ingress", 2 },
     { "signal.hop_limit", 1 }, { "signal.nodes", 1 }, { "signal.proof", 16 },
-    { "signal.alternate_link", 8 }, { "signal.alternate_return_route", 4 }, { "signal.rate_kbit_s", 4 } })
+    { "signal.alternate_link", 8 }, { "signal.alternate_return_route", 4 }, { "signal.rate_kbit_s", 4 },
+    { "signal.copy_stream", 2 }, { "signal.copy_window", 1 } })
   for _ = 1, data(37, 1):uint() do
     at = at and add_all(tree, data, at, { { "signal.node", 16 }, { "signal.link_id", 8 } })
   end
@@ -175,8 +178,9 @@ end
 local SIGNAL_FORMS = {
   setup,
   function(data, info, tree)
-    blob(data, add_all(tree, data, 1, { { nil, 1 }, { "signal.hop", 1 }, { nil, 1 }, { "signal.circuit", 16 },
-      { "signal.forward_route", 4 }, { "signal.alternate_route", 4 }, { "signal.mtu", 2 } }), info, tree)
+    blob(data, add_all(tree, data, 1, { { nil, 1 }, { "signal.hop", 1 }, { "signal.copy_window", 1 },
+      { "signal.circuit", 16 }, { "signal.forward_route", 4 }, { "signal.alternate_route", 4 },
+      { "signal.mtu", 2 } }), info, tree)
   end,
   function(data, _, tree)
     local at = add_all(tree, data, 1, { { "signal.reason", 1 }, { "signal.hop", 1 }, { nil, 1 },

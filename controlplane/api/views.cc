@@ -145,6 +145,11 @@ Json groups_view(const ViewContext& context) {
                    {"address", group.address},
                    {"state", group.state},
                    {"kept", group.kept},
+                   {"mode", group.copy_rate == 0 ? "pin" : "copy"},
+                   {"copies", group.copies},
+                   {"copy_rate", group.copy_rate},
+                   {"copy_window", group.copy_window},
+                   {"copies_share", group.copies_share},
                    {"used_ago_ns", group.used_ns},
                    {"members", std::move(members)}});
   }

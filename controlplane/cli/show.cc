@@ -67,6 +67,7 @@ const std::map<std::string, Columns, std::less<>>& tables() {
         {"RTT", "rtt_us", delay},
         {"PACKETS", "packets"},
         {"BYTES", "bytes", bytes},
+        {"COPIES", "copies"},
         {"PATH", "nodes", path}}},
       {"sessions",
        {{"SESSION", "session"},

@@ -47,7 +47,10 @@ bool adopt_end(const AdoptionParts& parts, Circuit& circuit, const Rule& rule) {
     parts.sessions.release(*peer);
     return false;
   }
+  if (circuit.copied.window != 0 && !parts.sessions.claim_copied(*peer, circuit.copied, rule.worker))
+    circuit.copied = circuit.copied_asked = {};
   if (circuit.group && !parts.groups.adopt(circuit)) {
+    if (circuit.copied.window != 0) parts.sessions.free_copied(*peer, circuit.copied);
     parts.sessions.free_streams(*peer, circuit.send_stream, circuit.receive_stream);
     parts.sessions.release(*peer);
     return false;

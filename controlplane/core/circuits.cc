@@ -90,6 +90,8 @@ void Circuits::put_rules(Circuit& circuit) {
     end = {.session = sessions_.index_of(circuit.peer),
            .streams = static_cast<uint8_t>(sessions_.peer_lanes(circuit.peer)),
            .worker = links_.worker(circuit.leg().link)};
+    if (circuit.role == CircuitRole::egress && circuit.copied.window != 0)
+      end.worker = sessions_.copied_worker(circuit.peer, circuit.copied);
   }
   for (const RuleMessage& rule : circuit.rules(end)) {
     context_.planner.put(rule);
@@ -133,6 +135,9 @@ void Circuits::remove(CircuitId id) {
     const auto [first, last] = by_peer_.equal_range(circuit->peer);
     const auto mine = std::find_if(first, last, [&](const auto& each) { return each.second == id; });
     if (mine != last) by_peer_.erase(mine);
+    if (circuit->copied.window != 0) sessions_.free_copied(circuit->peer, circuit->copied);
+    if (circuit->copied_asked.window != 0 && circuit->copied_asked != circuit->copied)
+      sessions_.free_copied(circuit->peer, circuit->copied_asked);
     sessions_.free_streams(circuit->peer, circuit->send_stream, circuit->receive_stream);
     sessions_.release(circuit->peer);
   }
@@ -162,6 +167,7 @@ void Circuits::on_message(LinkIndex from, const SetupReply& reply) {
   circuit->down.theirs = reply.forward_route;
   circuit->down.alternate.theirs = reply.alternate_route;
   circuit->mtu = std::min(circuit->mtu, reply.mtu);
+  circuit->copied.window = reply.copy_window;
   circuit->blob = reply.blob;
   if (circuit->state == CircuitState::asking) circuit->state = CircuitState::installing;
   put_rules(*circuit);

@@ -51,8 +51,14 @@ class Circuits {
 
   // For the ends.
 
-  /// Asks for a circuit on this path; nothing when there is no room for one.
-  const Circuit* start(const Path& path, unsigned rank);
+  /// Asks for a circuit on this path; nothing when there is no room for one. `copy_window`: the streams that it shares
+  /// with others (Sessions::copied_streams), 0 for none.
+  const Circuit* start(const Path& path, unsigned rank, uint8_t copy_window = 0);
+  /// An own circuit is to have copied streams with windows so long, or none: asks for what it has not.
+  void ask_copied(const CircuitId& id, uint8_t window);
+  /// What the egress granted is used from here on.
+  void use_copied(const CircuitId& id);
+  void set_rtt(const CircuitId& id, uint32_t rtt_us);
   void set_rank(const CircuitId& id, unsigned rank);
   void close(const CircuitId& id, CircuitReason reason);
   void on_life(const CircuitId& id, bool live, uint32_t rtt_us);
@@ -75,6 +81,8 @@ class Circuits {
   Circuit* get(const CircuitId& id) { return const_cast<Circuit*>(find(id)); }
 
   // circuits_ingress.cc
+  void wish_copied(Circuit& circuit, uint8_t window);
+  void drop_copied(Circuit& circuit);
   void ask(Circuit& circuit);
   void send_setup(Circuit& circuit);
   void give_up(Circuit& circuit);
@@ -91,6 +99,7 @@ class Circuits {
   bool is_theirs(Circuit& circuit, const Setup& setup);
   bool asks(const Ipv6Address& peer) const;
   void take_over(Circuit& circuit, const Setup& setup);
+  void take_copied(Circuit& circuit, const CopiedStreams& asked);
   void pass_on(Circuit& circuit, Setup& setup);
   void take_in(Circuit& circuit, const Setup& setup);
   void answer(Circuit& circuit);

@@ -172,6 +172,16 @@ void Circuits::take_over(Circuit& circuit, const Setup& setup) {
   schedule(circuit);
 }
 
+/// Where it cannot have them it goes on without.
+void Circuits::take_copied(Circuit& circuit, const CopiedStreams& asked) {
+  if (asked == circuit.copied) return;
+  const bool theirs = (asked.stream < kStreams / 2) == (circuit.peer < context_.network.address());
+  const bool granted =
+      asked.window != 0 && theirs && sessions_.claim_copied(circuit.peer, asked, links_.worker(circuit.up.link));
+  const CopiedStreams old = std::exchange(circuit.copied, granted ? asked : CopiedStreams{});
+  if (old.window != 0) sessions_.free_copied(circuit.peer, old);
+}
+
 void Circuits::pass_on(Circuit& circuit, Setup& setup) {
   if (!usable_way(circuit.down) && !links_.usable(circuit.down.link)) {
     refuse(circuit.up, setup, CircuitReason::link_down);
@@ -197,6 +207,7 @@ void Circuits::take_in(Circuit& circuit, const Setup& setup) {
     return;
   }
   circuit.blob = setup.blob;
+  take_copied(circuit, setup.copied);
   if (circuit.state == CircuitState::asking) circuit.state = CircuitState::installing;
   put_rules(circuit);
   if (circuit.group) {
@@ -223,6 +234,7 @@ void Circuits::answer(Circuit& circuit) {
                    .forward_route = circuit.up.mine,
                    .alternate_route = circuit.up.alternate.mine,
                    .mtu = circuit.mtu,
+                   .copy_window = circuit.copied.window,
                    .blob = {}};
   if (circuit.role == CircuitRole::transit) {
     reply.blob = std::exchange(circuit.blob, {});

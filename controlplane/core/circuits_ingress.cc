@@ -15,7 +15,7 @@ constexpr uint64_t kDeadAtEgress_ns = 3 * kMinuteNs;
 
 }  // namespace
 
-const Circuit* Circuits::start(const Path& path, unsigned rank) {
+const Circuit* Circuits::start(const Path& path, unsigned rank, uint8_t copy_window) {
   const Network& network = context_.network;
   const std::vector<PathNode> nodes = network.wire_path(path);
   if (path.empty() || nodes.size() > kMostPathNodes || !admission_.has_room()) return nullptr;
@@ -55,8 +55,52 @@ const Circuit* Circuits::start(const Path& path, unsigned rank) {
   circuit.mtu = leg_mtu(circuit.down);
   admission_.add(kNoLink);
   Circuit& made = insert(std::move(circuit));
+  wish_copied(made, copy_window);
   ask(made);
   return &made;
+}
+
+// --- copied streams: what a circuit asks for beside those that it uses, until the egress grants it and its group can
+// change over
+
+void Circuits::wish_copied(Circuit& circuit, uint8_t window) {
+  const auto wish =
+      window == 0 ? CopiedStreams{} : sessions_.copied_streams(circuit.peer, window).value_or(CopiedStreams{});
+  if (wish == circuit.copied_asked) return;
+  if (wish.window != 0 && !sessions_.claim_copied(circuit.peer, wish, 0)) return;
+  const CopiedStreams old = std::exchange(circuit.copied_asked, wish);
+  circuit.copied_granted = false;
+  if (old.window != 0 && old != circuit.copied) sessions_.free_copied(circuit.peer, old);
+}
+
+void Circuits::ask_copied(const CircuitId& id, uint8_t window) {
+  Circuit* circuit = get(id);
+  if (circuit == nullptr || circuit->role != CircuitRole::ingress || circuit->path.empty()) return;
+  const CopiedStreams before = circuit->copied_asked;
+  wish_copied(*circuit, window);
+  if (circuit->copied_asked == before) return;
+  if (window == 0) use_copied(id);
+  ask(*circuit);
+}
+
+void Circuits::use_copied(const CircuitId& id) {
+  Circuit* circuit = get(id);
+  if (circuit == nullptr || circuit->copied == circuit->copied_asked) return;
+  if (!circuit->copied_granted && circuit->copied_asked.window != 0) return;
+  const CopiedStreams old = std::exchange(circuit->copied, circuit->copied_asked);
+  if (old.window != 0) sessions_.free_copied(circuit->peer, old);
+  if (circuit->group) ends_->rejoin(*circuit);
+}
+
+/// The egress keeps windows for none.
+void Circuits::drop_copied(Circuit& circuit) {
+  const CopiedStreams old = std::exchange(circuit.copied, CopiedStreams{});
+  if (old.window != 0 && old != circuit.copied_asked) sessions_.free_copied(circuit.peer, old);
+}
+
+void Circuits::set_rtt(const CircuitId& id, uint32_t rtt_us) {
+  Circuit* circuit = get(id);
+  if (circuit != nullptr && rtt_us != 0) circuit->rtt_us = rtt_us;
 }
 
 void Circuits::set_rank(const CircuitId& id, unsigned rank) {
@@ -95,6 +139,7 @@ void Circuits::send_setup(Circuit& circuit) {
               .stream_to_ingress = circuit.receive_stream,
               .hop_limit = circuit.hop_limit,
               .rate_kbit_s = circuit.rate_kbit_s,
+              .copied = circuit.copied_asked,
               .path = circuit.path,
               .blob = sessions_.blob_for_setup(circuit.peer)};
   setup.proof = sessions_.prove(circuit.peer, setup);
@@ -110,6 +155,8 @@ void Circuits::on_ingress_reply(Circuit& circuit, const SetupReply& reply) {
   circuit.down.alternate.theirs = reply.alternate_route;
   circuit.mtu = std::min(leg_mtu(circuit.down), reply.mtu);
   circuit.asking.now = false;
+  circuit.copied_granted = reply.copy_window != 0 && reply.copy_window == circuit.copied_asked.window;
+  if (circuit.copied_asked.window != 0 && reply.copy_window == 0) drop_copied(circuit);
   circuit.asking.at = context_.now + context_.config.circuits.refresh_ns;
   if (circuit.asking.repair_at != kNever) circuit.asking.repair_at = context_.now + kRepairAfter_ns;
   if (circuit.state == CircuitState::asking) circuit.state = CircuitState::installing;

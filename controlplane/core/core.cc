@@ -38,7 +38,7 @@ struct Core::Parts {
   void on(const DataplaneEvent& event);
   void on(const PacketIn& event);
   void on(const Tick&) {}
-  void on(const TrafficSeen& event) { groups->on_traffic(event.group, event.slot); }
+  void on(const TrafficSeen& event) { groups->on_traffic(event); }
   void on(const PingRequest& event) { requests->on_ping(event); }
   void on(const TraceRequest& event) { requests->on_trace(event); }
 

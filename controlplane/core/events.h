@@ -45,6 +45,7 @@ struct Tick {};
 struct TrafficSeen {
   GroupIndex group;
   uint8_t slot;
+  uint32_t rtt_us = 0;  ///< of its last answered probe; 0: not known
 };
 /// A user asks; answered by exactly one Answer with the same token, within 5 s.
 struct PingRequest {

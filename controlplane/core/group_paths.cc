@@ -19,11 +19,16 @@ void Groups::on_miss(GroupIndex index) {
   want(*group);
 }
 
-void Groups::on_traffic(GroupIndex index, uint8_t slot) {
-  Group* group = get(index);
-  if (group == nullptr || slot >= kMaxMembers) return;
+void Groups::on_traffic(const TrafficSeen& seen) {
+  Group* group = get(seen.group);
+  if (group == nullptr || seen.slot >= kMaxMembers) return;
   group->used_ns = context_.now;
-  if (group->slots[slot]) sessions_.on_traffic(group->end);
+  if (group->slots[seen.slot]) {
+    sessions_.on_traffic(group->end);
+    circuits_.set_rtt(*group->slots[seen.slot], seen.rtt_us);
+    want_copies(*group);
+    if (group->copy_rate != 0) fit_copies(*group);
+  }
   if (!group->own.empty()) schedule(*group);
 }
 
@@ -38,6 +43,12 @@ void Groups::want(Group& group) {
   if (!group.wanted) group.failed.clear();
   group.wanted = true;
   deadlines_.set(group.index, context_.now);
+}
+
+void Groups::want_copies(Group& group) {
+  if (group.copy_rate == 0 || group.wanted) return;
+  group.used_ns = context_.now;
+  want(group);
 }
 
 /// What failed for want of a link may work now.
@@ -100,7 +111,7 @@ bool Groups::start(Group& group, const Path& path, unsigned rank) {
   if (backoff != group.failed.end() && backoff->second.until > context_.now) return false;
   const auto first = context_.network.own_link(nodes[1].link);
   if (!first || !links_.usable(*first)) return false;
-  const Circuit* circuit = circuits_.start(path, rank);
+  const Circuit* circuit = circuits_.start(path, rank, group.copy_rate == 0 ? uint8_t{0} : copy_need(group).window);
   if (circuit == nullptr) {
     Group::Backoff& pause = group.failed[hash];
     pause.until = context_.now + (kFirstPause_ns << std::min(pause.failures, kMostDoublings));
@@ -111,8 +122,13 @@ bool Groups::start(Group& group, const Path& path, unsigned rank) {
   return true;
 }
 
+const std::vector<Path>& Groups::best_paths(const Group& group) const {
+  const unsigned k = context_.config.circuits.paths;
+  return paths(group, group.copy_rate == 0 ? k : std::max(k, 2u));
+}
+
 void Groups::reconcile(Group& group) {
-  const std::vector<Path>& best = paths(group, context_.config.circuits.paths);
+  const std::vector<Path>& best = best_paths(group);
   std::vector<uint64_t> wanted;
   unsigned missing = 0;
   bool all_up = !best.empty();
@@ -134,6 +150,7 @@ void Groups::reconcile(Group& group) {
   if (missing != 0) start_alternates(group, missing);
   if (group.own.empty() && !has_live(group)) set_unreachable(group, true);
   if (all_up) close_replaced(group, wanted);
+  fit_copies(group);
 }
 
 /// Paths beyond the best, while some of these cannot be had.

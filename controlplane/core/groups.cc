@@ -31,16 +31,18 @@ Group* Groups::make(const Ipv6Address& end, GroupIndex index) {
   const auto node = context_.network.find_node(end);
   if (!node) return nullptr;
   const ProbeConfig& probe = context_.config.circuits.probe;
-  context_.planner.put(GroupMessage{.mode = GroupMode::pin,
+  const uint32_t copy_rate = copy_rate_of(*node);
+  context_.planner.put(GroupMessage{.mode = copy_rate == 0 ? GroupMode::pin : GroupMode::copy,
                                     .until_up = context_.config.circuits.until_up,
                                     .probe_multiplier = probe.multiplier,
                                     .group = index,
                                     .probe_interval_us = static_cast<uint32_t>(probe.interval_ns / kMicrosecondNs),
                                     .domain = context_.network.domain_of(*node).as_number,
                                     .cookie = 0,
-                                    .end = end});
+                                    .end = end,
+                                    .copy_rate = copy_rate});
   by_end_.emplace(end, index);
-  return &groups_.emplace(index, Group{.index = index, .end = end}).first->second;
+  return &groups_.emplace(index, Group{.index = index, .end = end, .copy_rate = copy_rate}).first->second;
 }
 
 void Groups::adopt(const GroupMessage& row) {
@@ -124,6 +126,7 @@ void Groups::join(Circuit& circuit) {
   circuit.slot = static_cast<uint8_t>(free - group->slots.begin());
   circuit.live = false;
   put_members(*group);
+  if (circuit.role == CircuitRole::egress) want_copies(*group);
 }
 
 void Groups::rejoin(const Circuit& circuit) {
@@ -151,7 +154,7 @@ std::optional<unsigned> Groups::best_own(const Group& group) const {
   return best;
 }
 
-uint16_t Groups::weight_of(const Circuit& circuit) const {
+uint8_t Groups::weight_of(const Circuit& circuit) const {
   const Group* group = circuit.group ? find(*circuit.group) : nullptr;
   if (group == nullptr) return 0;
   const auto best = best_own(*group);
@@ -206,8 +209,10 @@ std::vector<GroupSnapshot> Groups::snapshot() const {
                       .address = to_string(IpAddress{.bytes = group.end, .family = Family::ipv6}),
                       .state = state_of(group),
                       .kept = group.kept,
+                      .copy_rate = group.copy_rate,
                       .used_ns = group.used_ns == 0 ? 0 : std::max<uint64_t>(context_.now - group.used_ns, 1),
                       .members = {}};
+    if (group.copy_rate != 0) show_copies(group, row);
     for (const auto& slot : group.slots) {
       const Circuit* circuit = slot ? circuits_.find(*slot) : nullptr;
       if (circuit == nullptr) continue;
@@ -230,7 +235,7 @@ std::vector<PathSnapshot> Groups::paths_snapshot() const {
   std::vector<PathSnapshot> rows;
   for (const Group& group : groups_ | std::views::values) {
     unsigned rank = 0;
-    for (const Path& path : paths(group, context_.config.circuits.paths)) {
+    for (const Path& path : best_paths(group)) {
       const std::vector<PathNode> nodes = network.wire_path(path);
       uint64_t delay_ns = 0;
       for (const Hop& hop : path) delay_ns += network.topology().at(hop.link).delay_ns;

@@ -3,6 +3,8 @@
 // maximally disjoint paths, the best takes the traffic, the others stand by. The dataplane moves traffic when a member
 // dies; here only what is missing is asked for: another path when one cannot be set up or mended, never sooner than a
 // growing pause after the last failure. A circuit that is replaced is closed after the new ones are up.
+// Groups of mode copy (circuits.copy) have two circuits at least, which share streams beside their own; both get each
+// packet.
 // Source: docs/protocol.md, "Groups".
 #pragma once
 
@@ -22,6 +24,7 @@ struct Group {
   GroupIndex index{};
   Ipv6Address end{};
   bool kept = false;
+  uint32_t copy_rate = 0;  ///< packets a second that go twice; 0: mode pin
   bool wanted = false;
   bool unreachable = false;  ///< wanted, and no path comes up
   TimeNs used_ns = 0;        ///< 0: never
@@ -45,7 +48,7 @@ class Groups : public Ends {
 
   void on_miss(GroupIndex group);
   void on_member_state(const MemberStateEvent& event);
-  void on_traffic(GroupIndex group, uint8_t slot);
+  void on_traffic(const TrafficSeen& seen);
   void on_link_up();
   /// A circuit to that node, as if traffic had come for it.
   void want(const Ipv6Address& end);
@@ -71,7 +74,7 @@ class Groups : public Ends {
   TimeNs next_deadline() const { return deadlines_.next(); }
   std::vector<GroupSnapshot> snapshot() const;
   std::vector<PathSnapshot> paths_snapshot() const;
-  uint16_t weight_of(const Circuit& circuit) const;
+  uint8_t weight_of(const Circuit& circuit) const;
 
  private:
   Group* get(const Ipv6Address& end) { return const_cast<Group*>(find(end)); }
@@ -80,16 +83,34 @@ class Groups : public Ends {
   std::optional<GroupIndex> free_index();
   void remove(Group& group);
   void want(Group& group);
+  /// Copies go over own circuits, also where the other end's would do for the traffic.
+  void want_copies(Group& group);
   void put_members(const Group& group);
+  uint32_t copy_rate_of(NodeIndex node) const;
   std::optional<unsigned> best_own(const Group& group) const;
 
   const std::vector<Path>& paths(const Group& group, unsigned k) const;
+  /// Those that it should have circuits on.
+  const std::vector<Path>& best_paths(const Group& group) const;
   void reconcile(Group& group);
   bool start(Group& group, const Path& path, unsigned rank);
   void start_alternates(Group& group, unsigned missing);
   void close_replaced(Group& group, const std::vector<uint64_t>& wanted);
   void close_idle(Group& group);
   void set_unreachable(Group& group, bool unreachable);
+
+  // group_copies.cc
+  struct CopyNeed {
+    uint64_t apart_ns = 0;
+    uint64_t counters = 0;
+    uint8_t window = 0;  ///< 0: over what may be
+  };
+  CopyNeed copy_need(const Group& group) const;
+  std::array<const Circuit*, 2> copy_pair(const Group& group) const;
+  void fit_copies(Group& group);
+  void use_copies(Group& group);
+  std::vector<std::string> shared_by(const Circuit& one, const Circuit& other) const;
+  void show_copies(const Group& group, GroupSnapshot& row) const;
   void schedule(const Group& group);
 
   Context& context_;

@@ -185,6 +185,69 @@ void Sessions::free_streams(const Ipv6Address& peer, uint16_t send, uint16_t rec
   }
 }
 
+uint64_t Sessions::window_bytes(const Session& session, const CopiedStreams& copied) const {
+  constexpr unsigned kKeySlots = 4;  // a window for each
+  if (copied.window == kLeastCopyWindow || is_ours(session, copied.stream)) return 0;
+  return (kKeySlots << copied.window) / 8 * peer_lanes(session.peer);
+}
+
+std::optional<CopiedStreams> Sessions::copied_streams(const Ipv6Address& peer, uint8_t window) {
+  Session* session = find(peer);
+  if (session == nullptr) return std::nullopt;
+  if (session->copies.window < window) {
+    const auto stream = take_streams(peer);
+    if (!stream) return std::nullopt;
+    session->copies = {.stream = *stream, .window = window};
+    session->copied[*stream] = {.window = window};
+  }
+  return session->copies;
+}
+
+bool Sessions::claim_copied(const Ipv6Address& peer, const CopiedStreams& copied, uint8_t worker) {
+  Session* session = find(peer);
+  if (session == nullptr) return false;
+  const auto standing = session->copied.find(copied.stream);
+  if (standing != session->copied.end()) {
+    if (standing->second.window != copied.window) return false;
+    ++standing->second.circuits;
+    return true;
+  }
+  const bool ours = is_ours(*session, copied.stream);
+  const uint64_t bytes = window_bytes(*session, copied);
+  // Half of it: windows that nobody names any more live on until their keys go.
+  if (copy_windows_bytes_ + bytes > context_.config.dataplane.sizes.copy_windows_bytes / 2) return false;
+  if (session->receive_streams.contains(copied.stream) || (ours && session->send_streams.contains(copied.stream)))
+    return false;
+  session->receive_streams.insert(copied.stream);
+  if (ours) session->send_streams.insert(copied.stream);
+  if (ours && session->copies.window < copied.window) session->copies = copied;  // adopted
+  session->copied[copied.stream] = {.circuits = 1, .window = copied.window, .worker = worker, .bytes = bytes};
+  copy_windows_bytes_ += bytes;
+  return true;
+}
+
+void Sessions::free_copied(const Ipv6Address& peer, const CopiedStreams& copied) {
+  Session* session = find(peer);
+  if (session == nullptr || !session->copied.contains(copied.stream)) return;
+  const CopyUse& use = session->copied.at(copied.stream);
+  if (use.circuits > 1) {
+    --session->copied.at(copied.stream).circuits;
+    return;
+  }
+  copy_windows_bytes_ -= use.bytes;
+  session->copied.erase(copied.stream);
+  session->receive_streams.erase(copied.stream);
+  if (!is_ours(*session, copied.stream)) return;
+  session->send_streams.erase(copied.stream);
+  if (session->copies == copied) session->copies = {};
+}
+
+uint8_t Sessions::copied_worker(const Ipv6Address& peer, const CopiedStreams& copied) const {
+  const Session* session = find(peer);
+  if (session == nullptr || !session->copied.contains(copied.stream)) return 0;
+  return session->copied.at(copied.stream).worker;
+}
+
 void Sessions::set_peer_lanes(const Ipv6Address& peer, uint16_t lanes) {
   if (Session* session = find(peer)) session->peer_lanes = lanes;
 }

@@ -49,6 +49,18 @@ class Sessions {
   bool claim_streams(const Ipv6Address& peer, uint16_t send, uint16_t receive);
   void free_streams(const Ipv6Address& peer, uint16_t send, uint16_t receive);
 
+  // Streams that circuits share (circuits.copy): each circuit has a use of them.
+
+  /// This node's for what it copies to that peer, with windows at least that long: taken anew where those it has are
+  /// shorter. Nothing when all streams are in use.
+  std::optional<CopiedStreams> copied_streams(const Ipv6Address& peer, uint8_t window);
+  /// A use of this node's own, or of the peer's, which `worker` opens if nobody uses them yet. False where they are in
+  /// use otherwise, not theirs to give, or their windows do not fit into dataplane.sizes.copy_windows.
+  bool claim_copied(const Ipv6Address& peer, const CopiedStreams& copied, uint8_t worker);
+  void free_copied(const Ipv6Address& peer, const CopiedStreams& copied);
+  /// Who opens the peer's.
+  uint8_t copied_worker(const Ipv6Address& peer, const CopiedStreams& copied) const;
+
   /// As an adopted rule has it.
   void set_peer_lanes(const Ipv6Address& peer, uint16_t lanes);
 
@@ -98,6 +110,12 @@ class Sessions {
     unsigned repeats = 0;
     TimeNs repeat_at = kNever;
   };
+  struct CopyUse {
+    unsigned circuits = 0;
+    uint8_t window = 0;
+    uint8_t worker = 0;
+    uint64_t bytes = 0;  ///< of the dataplane's memory
+  };
   struct Session {
     Ipv6Address peer{};
     SessionIndex index{};
@@ -106,7 +124,9 @@ class Sessions {
     unsigned circuits = 0;
     std::set<uint16_t> send_streams{};
     std::set<uint16_t> receive_streams{};
-    uint16_t next_stream = 0;  ///< within this node's half
+    uint16_t next_stream = 0;              ///< within this node's half
+    std::map<uint16_t, CopyUse> copied{};  ///< by first stream, which stands in the sets above too
+    CopiedStreams copies{};                ///< this node's newest
     bool keyed = false;
     bool anew = false;  ///< the far end lost its keys
     uint16_t peer_lanes = 1;
@@ -131,6 +151,9 @@ class Sessions {
   Session* find(SessionIndex index);
   static Prologue prologue() { return {.scope = Prologue::Scope::session}; }
   Session* make(const Ipv6Address& peer, SessionIndex index);
+  bool is_ours(const Session& session, uint16_t stream) const { return (stream < kStreams / 2) == is_lower(session); }
+  /// Of the dataplane's memory: windows longer than a plain stream's, for each lane of the peer.
+  uint64_t window_bytes(const Session& session, const CopiedStreams& copied) const;
   std::optional<SessionIndex> free_index();
   void put_row(const Session& session);
   Terms offer(const Session& session) const;
@@ -155,7 +178,8 @@ class Sessions {
   std::map<Ipv6Address, Session> sessions_;
   std::map<SessionIndex, Ipv6Address> by_index_;
   Deadlines<Ipv6Address> deadlines_;
-  uint32_t first_free_ = 0;  ///< no index below it is free
+  uint32_t first_free_ = 0;          ///< no index below it is free
+  uint64_t copy_windows_bytes_ = 0;  ///< of peers' copied streams
 };
 
 }  // namespace sky::controlplane

@@ -85,10 +85,14 @@ struct GroupSnapshot {
   std::string node;
   std::string domain;
   uint32_t as_number = 0;
-  std::string address;   ///< Skywire address of the end node
-  std::string state;     ///< idle, waiting, up, dead
-  bool kept = false;     ///< named in circuits.keep
-  uint64_t used_ns = 0;  ///< since traffic was last seen; 0 when never
+  std::string address;                      ///< Skywire address of the end node
+  std::string state;                        ///< idle, waiting, up, dead
+  bool kept = false;                        ///< named in circuits.keep
+  uint32_t copy_rate = 0;                   ///< packets a second that go twice (circuits.copy); 0: mode pin
+  std::string copies{};                     ///< mode copy: twice, or why not
+  uint64_t copy_window = 0;                 ///< counters, while they do
+  std::vector<std::string> copies_share{};  ///< links and nodes that both ways have, ends excepted
+  uint64_t used_ns = 0;                     ///< since traffic was last seen; 0 when never
   std::vector<MemberSnapshot> members;
 };
 

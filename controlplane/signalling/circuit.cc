@@ -84,6 +84,9 @@ std::vector<RuleMessage> Circuit::rules(const End& end) const {
            .streams = end.streams,
            .worker = end.worker});
     }
+    if (role == CircuitRole::egress) {
+      for (RuleMessage& rule : made) rule.copied = copied_word(copied);
+    }
     return made;
   }
   const auto forward = [&](Towards towards, const Leg& from, const Leg& to) {
@@ -106,19 +109,20 @@ std::vector<RuleMessage> Circuit::rules(const End& end) const {
   return made;
 }
 
-MemberMessage Circuit::member(SessionIndex session, uint16_t weight) const {
+MemberMessage Circuit::member(SessionIndex session, uint8_t weight) const {
   const Leg& first = leg();
   return {.slot = slot,
           .hop_limit = hop_limit,
           .group = group.value(),
           .link = first.link,
-          .weight = weight,
+          .copied = role == CircuitRole::ingress ? copied_word(copied) : uint16_t{0},
           .route = first.theirs,
           .consume = first.mine,
           .session = session,
           .stream = send_stream,
           .mtu = mtu,
           .treatment = treatment,
+          .weight = weight,
           .alternate_link = first.protects() ? first.alternate.link : kNoLink,
           .circuit = id,
           .cookie = cookie(role == CircuitRole::ingress ? Towards::egress : Towards::ingress),
@@ -170,6 +174,7 @@ std::optional<Circuit> recover_end(const SortedRules& rules, const CircuitRows& 
   circuit.treatment = rule->treatment;
   circuit.rate_kbit_s = rows.rules[0].rate_kbit_s;
   circuit.receive_stream = rule->stream;
+  if (word.role == CircuitRole::egress) circuit.copied = copied_streams(rows.rules[0].copied);
   const auto& member = rows.member;
   if (!member) return word.role == CircuitRole::egress ? std::optional(circuit) : std::nullopt;
   if (member->consume != rule->route_id || member->link != rule->in_link || member->route != rule->twin ||
@@ -182,6 +187,10 @@ std::optional<Circuit> recover_end(const SortedRules& rules, const CircuitRows& 
   circuit.slot = member->slot;
   circuit.live = member->live != 0;
   circuit.standby = member->weight == 0;
+  if (word.role == CircuitRole::ingress) {
+    circuit.copied = circuit.copied_asked = copied_streams(member->copied);
+    circuit.copied_granted = circuit.copied.window != 0;
+  }
   return circuit;
 }
 

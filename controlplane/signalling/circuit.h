@@ -83,13 +83,16 @@ struct Circuit {
   Ipv6Address peer{};  ///< the other end
   uint16_t send_stream = 0;
   uint16_t receive_stream = 0;
+  CopiedStreams copied{};             ///< that go over it; transit: what the egress answered
   std::optional<GroupIndex> group{};  ///< it is a member there, in `slot`
   uint8_t slot = 0;
   bool live = false;
   uint32_t rtt_us = 0;
 
   // At the ingress.
-  unsigned rank = 0;  ///< among the paths to its group's node; 0 is the best
+  CopiedStreams copied_asked{};  ///< what its SETUP names
+  bool copied_granted = false;   ///< and the egress keeps windows for: they can be used
+  unsigned rank = 0;             ///< among the paths to its group's node; 0 is the best
   Asking asking{};
 
   bool is_end() const { return role != CircuitRole::transit; }
@@ -105,7 +108,7 @@ struct Circuit {
     uint8_t worker = 0;
   };
   std::vector<RuleMessage> rules(const End& end) const;
-  MemberMessage member(SessionIndex session, uint16_t weight) const;
+  MemberMessage member(SessionIndex session, uint8_t weight) const;
 
   /// Whether a SETUP whose path comes by that link speaks of this circuit as it is known here.
   bool fits(const Setup& setup, LinkIndex from) const;

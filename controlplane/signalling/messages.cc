@@ -27,9 +27,11 @@ struct SetupWire {
   SetupProof proof;
   LinkId alternate_link;
   Be32 alternate_route, rate_kbit_s;
+  Be16 copy_stream;
+  uint8_t copy_window;
 };
 struct ReplyWire {
-  uint8_t message, flags, hop, reserved;
+  uint8_t message, flags, hop, copy_window;
   CircuitId circuit;
   Be32 forward_route, alternate_route;
   Be16 mtu;
@@ -43,7 +45,7 @@ struct TraceReplyTail {
   Be32 probe;
   Ipv6Address address;
 };
-static_assert(sizeof(SetupWire) == 70 && sizeof(ReplyWire) == 30 && sizeof(ShortWire) == 20);
+static_assert(sizeof(SetupWire) == 73 && sizeof(ReplyWire) == 30 && sizeof(ShortWire) == 20);
 static_assert(sizeof(PathNode) == 24 && sizeof(TraceReplyTail) == 20);
 static_assert(sizeof(SetupWire) + kMostPathNodes * sizeof(PathNode) + 2 + kMostBlobBytes <= kMaxSignalBytes);
 
@@ -118,7 +120,9 @@ Bytes write(const Setup& setup) {
                 .proof = setup.proof,
                 .alternate_link = setup.alternate.link,
                 .alternate_route = Be32(to_underlying(setup.alternate.route)),
-                .rate_kbit_s = Be32(setup.rate_kbit_s)});
+                .rate_kbit_s = Be32(setup.rate_kbit_s),
+                .copy_stream = Be16(setup.copied.stream),
+                .copy_window = setup.copied.window});
   for (const PathNode& node : setup.path) out.add(node);
   return out.add_blob(setup.blob).take();
 }
@@ -127,7 +131,7 @@ Bytes write(const SetupReply& reply) {
   const ReplyWire head{.message = to_underlying(SignalType::setup_reply),
                        .flags = 0,
                        .hop = reply.hop,
-                       .reserved = 0,
+                       .copy_window = reply.copy_window,
                        .circuit = reply.circuit,
                        .forward_route = Be32(to_underlying(reply.forward_route)),
                        .alternate_route = Be32(to_underlying(reply.alternate_route)),
@@ -173,6 +177,10 @@ bool is_good_stream(uint16_t stream) {
   return stream < kStreams && stream % kStreamsPerCircuit == 0;
 }
 
+bool is_good_window(uint8_t window) {
+  return window == 0 || (window >= kLeastCopyWindow && window <= kMostCopyWindow);
+}
+
 Result<> check_path(const Setup& setup) {
   const auto& path = setup.path;
   if (setup.hop == 0 || setup.hop >= path.size()) {
@@ -206,6 +214,11 @@ Result<> check(const Setup& setup) {
   if (!is_good_stream(setup.stream_to_egress) || !is_good_stream(setup.stream_to_ingress)) {
     return fail("setup: found streams {} and {}, wanted multiples of {} below {}", setup.stream_to_egress,
                 setup.stream_to_ingress, kStreamsPerCircuit, kStreams);
+  }
+  const CopiedStreams& copied = setup.copied;
+  if (!is_good_window(copied.window) || (copied.window == 0 ? copied.stream != 0 : !is_good_stream(copied.stream))) {
+    return fail("setup: found copied stream {} with window {}, wanted a multiple of {} below {} with {} to {}",
+                copied.stream, copied.window, kStreamsPerCircuit, kStreams, kLeastCopyWindow, kMostCopyWindow);
   }
   if (setup.hop_limit < kLeastHopLimit || setup.hop_limit > kMostHopLimit) {
     return fail("setup: found hop limit {}, wanted {} to {}", setup.hop_limit, kLeastHopLimit, kMostHopLimit);
@@ -241,6 +254,7 @@ Result<Signal> read_setup(Reader in) {
               .stream_to_ingress = head->stream_to_ingress.get(),
               .hop_limit = head->hop_limit,
               .rate_kbit_s = head->rate_kbit_s.get(),
+              .copied = {.stream = head->copy_stream.get(), .window = head->copy_window},
               .proof = head->proof,
               .path = {},
               .blob = {}};
@@ -260,7 +274,8 @@ Result<Signal> read_setup(Reader in) {
 Result<Signal> read_reply(Reader in) {
   const auto head = in.take<ReplyWire>();
   if (!head) return fail("setup_reply: found less than {} bytes", sizeof(ReplyWire));
-  if ((head->flags | head->reserved) != 0) return fail("setup_reply: found reserved bytes in use");
+  if (head->flags != 0) return fail("setup_reply: found unknown flags {:#x}", head->flags);
+  if (!is_good_window(head->copy_window)) return fail("setup_reply: found a window of {}", head->copy_window);
   auto blob = in.take_blob();
   if (!blob) return fail("setup_reply: found a session blob that is not as long as it says, or too long");
   if (head->forward_route.get() == 0) return fail("setup_reply: found forward route 0");
@@ -271,6 +286,7 @@ Result<Signal> read_reply(Reader in) {
                     .forward_route = RouteId{head->forward_route.get()},
                     .alternate_route = RouteId{head->alternate_route.get()},
                     .mtu = head->mtu.get(),
+                    .copy_window = head->copy_window,
                     .blob = std::move(*blob)};
 }
 

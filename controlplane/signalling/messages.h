@@ -14,6 +14,7 @@
 #include "dataplane/base/ids.h"
 #include "dataplane/base/result.h"
 #include "dataplane/protocol/frame.h"
+#include "dataplane/protocol/install.h"
 
 namespace sky::controlplane {
 
@@ -64,7 +65,8 @@ struct Setup {
   uint16_t stream_to_egress = 0;
   uint16_t stream_to_ingress = 0;
   uint8_t hop_limit = 0;
-  uint32_t rate_kbit_s = 0;    ///< of a circuit in the realtime queue, each way; else 0
+  uint32_t rate_kbit_s = 0;  ///< of a circuit in the realtime queue, each way; else 0
+  CopiedStreams copied{};
   SetupProof proof{};          ///< the ingress's, for the egress: proven_bytes() under their shared key
   std::vector<PathNode> path;  ///< from ingress to egress
   Bytes blob;                  ///< a message of the session handshake, or nothing
@@ -80,6 +82,7 @@ struct SetupReply {
   RouteId forward_route{};    ///< the sender's, for frames from the receiver
   RouteId alternate_route{};  ///< the same by the alternate link that the SETUP named; 0: not that way
   uint16_t mtu = 0;
+  uint8_t copy_window = 0;  ///< as the SETUP has it where the egress keeps such a window, else 0
   Bytes blob;
   bool operator==(const SetupReply&) const = default;
 };

@@ -36,14 +36,15 @@ void check_links(const RouterConfig& router, const Topology& topology, NodeIndex
   }
 }
 
-void check_keep(const RouterConfig& router, const Topology& topology, Report& report) {
+void check_nodes(const char* key, const std::vector<MarkedName>& named, const RouterConfig& router,
+                 const Topology& topology, Report& report) {
   std::vector<std::string> names;
   for (const TopologyNode& node : topology.nodes) names.push_back(node.name);
-  for (const MarkedName& kept : router.circuits.keep) {
-    const bool itself = kept.name == router.node.name;
-    if (topology.find_node(kept.name) && !itself) continue;
-    report.add(kept.mark, "circuits.keep", itself ? "this node itself" : quote(kept.name),
-               "another node of " + topology.file, itself ? "" : nearest(kept.name, names));
+  for (const MarkedName& each : named) {
+    const bool itself = each.name == router.node.name;
+    if (topology.find_node(each.name) && !itself) continue;
+    report.add(each.mark, key, itself ? "this node itself" : quote(each.name), "another node of " + topology.file,
+               itself ? "" : nearest(each.name, names));
   }
 }
 
@@ -157,7 +158,8 @@ ConfigErrors check_router_against_topology(const RouterConfig& router, const Top
         fmt::format("{}, the key of {} in {}", format_key(topology.at(*self).key), router.node.name, topology.file));
   }
   check_links(router, topology, *self, report);
-  check_keep(router, topology, report);
+  check_nodes("circuits.keep", router.circuits.keep, router, topology, report);
+  check_nodes("circuits.copy.to", router.circuits.copy.to, router, topology, report);
   return report.take();
 }
 

@@ -97,12 +97,20 @@ InstallError check_consume(const Rule& rule, const Capacities& capacities) {
                rule.worker < capacities.workers && rule.stream + rule.streams <= kStreams);
 }
 
+/// Of a rule's or member's copied streams; kMaxLanes of them end before the last stream.
+bool is_copied_word(uint16_t word) {
+  const CopiedStreams copied = copied_streams(word);
+  return word == 0 || (within(copied.window, kLeastCopyWindow, kMostCopyWindow) && copied.stream < kStreams);
+}
+
 InstallError check_rule(const RuleMessage& put, const Capacities& capacities) {
   const Rule& rule = put.rule;
   if (to_underlying(rule.in_link) >= capacities.links) return InstallError::bad_index;
   if (rule.route_id == kControlRoute || !is_circuit_treatment(rule.treatment)) return InstallError::bad_value;
   const bool realtime = (rule.treatment & kTreatmentQueue) == to_underlying(Queue::realtime);
   if (realtime != (put.rate_kbit_s != 0)) return InstallError::bad_value;
+  const bool may_copy = rule.action == RuleAction::consume && rule.streams <= kMaxLanes && is_copied_word(put.copied);
+  if (put.copied != 0 && !may_copy) return InstallError::bad_value;
   if (rule.action == RuleAction::forward) return check_forward(rule, capacities);
   if (rule.action == RuleAction::consume) return check_consume(rule, capacities);
   return InstallError::bad_value;
@@ -110,7 +118,9 @@ InstallError check_rule(const RuleMessage& put, const Capacities& capacities) {
 
 InstallError check_group(const GroupMessage& group, const Capacities& capacities) {
   if (to_underlying(group.group) >= capacities.groups) return InstallError::bad_index;
-  return ok_if(group.mode == GroupMode::pin && group.until_up == UntilUp::drop &&
+  const bool copies = group.mode == GroupMode::copy;
+  return ok_if((copies || group.mode == GroupMode::pin) && copies == (group.copy_rate != 0) &&
+               group.copy_rate <= kMostCopyRate && group.until_up == UntilUp::drop &&
                within<uint8_t>(group.probe_multiplier, 2, 10) &&
                within(group.probe_interval_us, kLeastIntervalUs, kLargestProbeUs));
 }
@@ -123,7 +133,7 @@ InstallError check_member(const MemberMessage& member, const Capacities& capacit
   const bool protects = member.alternate_link != kNoLink;
   if (protects && to_underlying(member.alternate_link) >= capacities.links) return InstallError::bad_index;
   return ok_if(within(member.hop_limit, kLeastHopLimit, kLargestHopLimit) && member.route != kControlRoute &&
-               member.consume != kControlRoute && member.stream < kStreams &&
+               member.consume != kControlRoute && member.stream < kStreams && is_copied_word(member.copied) &&
                (!protects || (member.alternate_route != kControlRoute && member.alternate_consume != kControlRoute)) &&
                within(member.mtu, kLeastMtu, kLargestMtu) && is_circuit_treatment(member.treatment));
 }

@@ -166,6 +166,7 @@ void read_sizes(const Place& place, SizesConfig& sizes) {
   fields.read("sessions", scalar::integer(1, 262'144), sizes.sessions);
   fields.read("groups", scalar::integer(1, 262'144), sizes.groups);
   fields.read("prefixes", scalar::integer(1, 1'250'000), sizes.prefixes);
+  fields.read("copy_windows", scalar::size(1ull << 20, 1ull << 36), sizes.copy_windows_bytes);
 }
 
 void read_workers(const Place& place, std::vector<uint16_t>& workers) {
@@ -245,6 +246,22 @@ void read_queue(Fields& fields, const Place& place, CircuitsConfig& circuits) {
     place.error("a rate for queue other", "queue: realtime, or no rate");
 }
 
+void read_copy(const Place& place, CopyConfig& copy) {
+  Fields fields(place);
+  if (const auto to = fields.need("to", "a list of nodes")) {
+    for (const Place& item : to->items()) {
+      const auto node = item.read(scalar::name());
+      if (!node) continue;
+      if (std::ranges::find(copy.to, *node, &MarkedName::name) != copy.to.end())
+        to->error(fmt::format("{} again", *node), "each node once");
+      copy.to.push_back({*node, item.mark()});
+    }
+  }
+  if (const auto rate = fields.need("rate", "packets a second")) {
+    copy.rate = static_cast<uint32_t>(rate->read(scalar::integer(1, 100'000'000)).value_or(1));
+  }
+}
+
 void read_circuits(const Place& place, bool laboratory, CircuitsConfig& circuits) {
   Fields fields(place);
   read_protection(fields, laboratory, circuits.protect);
@@ -263,6 +280,7 @@ void read_circuits(const Place& place, bool laboratory, CircuitsConfig& circuits
       if (const auto node = item.read(scalar::name())) circuits.keep.push_back({*node, item.mark()});
     }
   }
+  if (const auto copy = fields.find("copy")) read_copy(*copy, circuits.copy);
   fields.read("until_up", scalar::choice<UntilUp>({{"drop", UntilUp::drop}}), circuits.until_up);
   if (circuits.refresh_ns >= circuits.life_ns) {
     place.error(fmt::format("refresh {} with life {}", format_duration_ns(circuits.refresh_ns),

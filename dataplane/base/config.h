@@ -61,11 +61,12 @@ enum class Idle : uint8_t {
 };
 
 struct SizesConfig {
-  uint32_t rules = 1 << 20;    ///< a power of two, 2^10 to 2^24
-  uint32_t links = 256;        ///< 1 to 65535
-  uint32_t sessions = 4096;    ///< 1 to 262144
-  uint32_t groups = 4096;      ///< 1 to 262144
-  uint32_t prefixes = 65'536;  ///< 1 to 1250000, IPv4 and IPv6 each
+  uint32_t rules = 1 << 20;                   ///< a power of two, 2^10 to 2^24
+  uint32_t links = 256;                       ///< 1 to 65535
+  uint32_t sessions = 4096;                   ///< 1 to 262144
+  uint32_t groups = 4096;                     ///< 1 to 262144
+  uint32_t prefixes = 65'536;                 ///< 1 to 1250000, IPv4 and IPv6 each
+  uint64_t copy_windows_bytes = 64ull << 20;  ///< 1 MiB to 64 GiB: replay windows of copied streams
 };
 
 struct DataplaneConfig {
@@ -93,6 +94,12 @@ struct ProbeConfig {
   uint8_t multiplier = 3;                      ///< 2 to 10
 };
 
+/// To which nodes packets go twice.
+struct CopyConfig {
+  std::vector<MarkedName> to;  ///< each once; empty: to none
+  uint32_t rate = 0;           ///< packets a second to each of them, 1 to 100 million; beyond it they go once
+};
+
 struct CircuitsConfig {
   uint8_t paths = 2;                      ///< 1 to 8, as disjoint as the topology allows
   FrameKind protect = FrameKind::header;  ///< the least kind at every hop
@@ -103,6 +110,7 @@ struct CircuitsConfig {
   uint64_t life_ns = 60 * kMinuteNs;     ///< 2 s to 168 h
   uint64_t idle_ns = 10 * kMinuteNs;     ///< 1 s to 168 h
   std::vector<MarkedName> keep;          ///< nodes to which circuits are held up from the start
+  CopyConfig copy;
   UntilUp until_up = UntilUp::drop;
 };
 

@@ -1,5 +1,5 @@
-// Which counters of one key and lane were seen: a bitmap of the newest `Bits` counters, plain data,
-// one owner, no locks. Like RFC 6479's, but exact: the window is always `Bits` wide, since
+// Which counters of one key and lane were seen: a bitmap of the newest `bits` counters, plain data,
+// one owner, no locks. Like RFC 6479's, but exact: the window is always `bits` wide, since
 // advancing clears precisely the bits of the counters passed over.
 //
 // may_accept is the early look before the tag is checked; test_and_set, after it and in frame
@@ -16,15 +16,18 @@ namespace sky::dataplane {
 
 inline constexpr uint64_t kReplayEnd = (uint64_t{1} << 56) - 1;
 
-template <uint64_t Bits = 8192>
-class ReplayWindow {
-  static_assert(Bits >= 64 && (Bits & (Bits - 1)) == 0, "a power of two of whole words");
-
+/// A window whose state lies elsewhere: how long it is is known at run time, or where it is made.
+class ReplayView {
  public:
+  /// `bits` is a power of two, 64 or more; `bitmap` has as many.
+  ReplayView(uint64_t& next, uint64_t* bitmap, uint64_t bits) noexcept : next_(next), bitmap_(bitmap), bits_(bits) {}
+
   bool may_accept(uint64_t counter) const noexcept {
     if (counter >= next_) return counter < kReplayEnd;
-    return next_ - counter <= Bits && (word(counter) & bit(counter)) == 0;
+    return !is_older(counter) && (word(counter) & bit(counter)) == 0;
   }
+  /// Below the window: seen or not, nobody knows.
+  bool is_older(uint64_t counter) const noexcept { return counter < next_ && next_ - counter > bits_; }
 
   /// True for the first sight of a counter in the window or beyond it, which moves the window.
   bool test_and_set(uint64_t counter) noexcept {
@@ -39,13 +42,12 @@ class ReplayWindow {
 
  private:
   static uint64_t bit(uint64_t counter) { return uint64_t{1} << counter % 64; }
-  uint64_t& word(uint64_t counter) { return bitmap_[counter / 64 % bitmap_.size()]; }
-  const uint64_t& word(uint64_t counter) const { return bitmap_[counter / 64 % bitmap_.size()]; }
+  uint64_t& word(uint64_t counter) const { return bitmap_[(counter & (bits_ - 1)) / 64]; }
 
   void advance_past(uint64_t counter) {
     const uint64_t end = counter + 1;
-    if (end - next_ >= Bits) {
-      bitmap_.fill(0);
+    if (end - next_ >= bits_) {
+      std::fill_n(bitmap_, bits_ / 64, 0);
       next_ = end;
     }
     while (next_ < end) {
@@ -56,7 +58,26 @@ class ReplayWindow {
     }
   }
 
-  uint64_t next_ = 0;  ///< one past the highest counter accepted
+  uint64_t& next_;  ///< one past the highest counter accepted
+  uint64_t* bitmap_;
+  uint64_t bits_;
+};
+
+template <uint64_t Bits = 8192>
+class ReplayWindow {
+  static_assert(Bits >= 64 && (Bits & (Bits - 1)) == 0, "a power of two of whole words");
+
+ public:
+  bool may_accept(uint64_t counter) const noexcept {
+    return const_cast<ReplayWindow*>(this)->view().may_accept(counter);
+  }
+  bool test_and_set(uint64_t counter) noexcept { return view().test_and_set(counter); }
+  void reset() noexcept { view().reset(); }
+
+ private:
+  ReplayView view() noexcept { return {next_, bitmap_.data(), Bits}; }
+
+  uint64_t next_ = 0;
   std::array<uint64_t, Bits / 64> bitmap_{};
 };
 

@@ -26,6 +26,8 @@ namespace sky {
   X(handed_over)      /* packets handed on to the worker that owns their stream or link */ \
   X(held)             /* gauge: packets waiting for a circuit */                           \
   X(queued)           /* gauge: frames waiting for room in a port */                       \
+  X(copy_alone)       /* of copy groups, sent once: no second circuit or buffer */         \
+  X(copy_over_rate)   /* the same: the group's rate was spent */                           \
   X(loops)            /* turns of the poll loop */                                         \
   X(sleeps)           /* turns that ended asleep */
 
@@ -63,6 +65,8 @@ namespace sky {
   X(session_stream) /* a stream the rule does not allow */                                \
   X(session_bad_tag)                                                                      \
   X(session_replayed)                                                                     \
+  X(copy_duplicate)    /* on a copied stream, seen before: the copy that came second */   \
+  X(copy_late)         /* the same, older than the window: it may be the first */         \
   X(inner_malformed)   /* what was sealed is no IP packet of that length */               \
   X(bad_ecn)           /* marked as congested, what was sealed cannot be */               \
   X(inner_source)      /* source not in the sending domain's prefixes */                  \

@@ -208,10 +208,31 @@ struct alignas(8) Rule {
 };
 static_assert(sizeof(Rule) == 32 && std::is_trivially_copyable_v<Rule>);
 
-/// A consume rule's `twin` is the far end's route on `in_link`: an answer goes out there.
+/// Streams that circuits of one ingress share, towards the egress, one for each worker that may seal: each packet comes
+/// on them once by every circuit that it was sent over.
+struct CopiedStreams {
+  uint16_t stream = 0;  ///< the first, a multiple of kMaxLanes
+  uint8_t window = 0;   ///< log2 of counters that the egress keeps in mind, 13 to 20; 0: none are copied
+  bool operator==(const CopiedStreams&) const = default;
+};
+/// As messages have it: the stream, and in its low four bits the window less 12; 0: none.
+constexpr uint16_t copied_word(const CopiedStreams& copied) {
+  return copied.window == 0 ? 0 : static_cast<uint16_t>(copied.stream | (copied.window - 12));
+}
+constexpr CopiedStreams copied_streams(uint16_t word) {
+  if (word == 0) return {};
+  return {.stream = static_cast<uint16_t>(word & ~15), .window = static_cast<uint8_t>((word & 15) + 12)};
+}
+inline constexpr uint8_t kLeastCopyWindow = 13;  ///< log2 of counters: what every other stream has
+inline constexpr uint8_t kMostCopyWindow = 20;
+inline constexpr uint32_t kMostCopyRate = 100'000'000;  ///< packets a second
+
+/// A consume rule's `twin` is the far end's route on `in_link`: an answer goes out there. Its circuit may share as many
+/// copied streams as it has own ones with others of its session, all opened by the same worker.
 struct RuleMessage {
   Verb verb = Verb::put_rule;
-  uint8_t pad[3]{};
+  uint8_t pad{};
+  uint16_t copied{};       ///< consume: copied_word
   uint32_t rate_kbit_s{};  ///< of a circuit in the realtime queue, and of no other: the rest goes on in the last queue
   Rule rule{};
   CircuitId circuit{};
@@ -229,8 +250,9 @@ struct GroupMessage {
   uint32_t probe_interval_us{};
   uint32_t domain{};  ///< AS number of the destination
   uint64_t cookie{};
-  Ipv6Address end{};  ///< Skywire address of the (first) end node, reported in a miss
-  uint8_t rest[24]{};
+  Ipv6Address end{};     ///< Skywire address of the (first) end node, reported in a miss
+  uint32_t copy_rate{};  ///< mode copy: packets a second at most that go twice
+  uint8_t rest[20]{};
 };
 
 inline constexpr unsigned kMaxMembers = 8;
@@ -242,14 +264,15 @@ struct MemberMessage {
   uint8_t hop_limit{};  ///< 40..64, fixed per circuit
   GroupIndex group{};
   LinkIndex link{};   ///< first hop
-  uint16_t weight{};  ///< 0: standby, taken when no member with a weight is live
+  uint16_t copied{};  ///< copied_word: in mode copy, of two members that have the same each gets a copy. The window is
+                      ///< the far end's, kept for a control plane that returns
   RouteId route{};    ///< as the first hop allocated it
   RouteId consume{};  ///< this node's own rule that ends the opposite direction
   SessionIndex session{};
   uint16_t stream{};  ///< first stream; worker w seals on stream + w
   uint16_t mtu{};     ///< largest IP packet this circuit carries
   uint8_t treatment{};
-  uint8_t pad{};
+  uint8_t weight{};                    ///< 0: standby, taken when no member with a weight is live
   LinkIndex alternate_link = kNoLink;  ///< a parallel one to the same node, taken while `link` is down; kNoLink: none
   CircuitId circuit{};
   uint64_t cookie{};

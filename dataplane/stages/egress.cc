@@ -19,6 +19,12 @@ StreamCounter unpack(const DatagramHeader& header) noexcept {
           word & ((uint64_t{1} << 48) - 1)};
 }
 
+/// Of a counter that the window does not take.
+Drop why_seen(const SessionWindows& windows, const ReplayView& seen, uint64_t counter) noexcept {
+  if (!windows.copied()) return Drop::session_replayed;
+  return seen.is_older(counter) ? Drop::copy_late : Drop::copy_duplicate;
+}
+
 bool prepare(Context& context, Slot& slot, AeadOp& op, SessionAssociated& associated) noexcept {
   const auto refuse = [&](Drop why) {
     drop(slot, why);
@@ -29,13 +35,15 @@ bool prepare(Context& context, Slot& slot, AeadOp& op, SessionAssociated& associ
   if (slot.session == nullptr) return refuse(Drop::session_unknown);
   auto& header = *reinterpret_cast<DatagramHeader*>(packet_payload(slot.data));
   const auto [epoch, stream, counter] = unpack(header);
-  if (stream < slot.end.stream || stream >= unsigned{slot.end.stream} + slot.end.streams)
+  const bool named = stream >= slot.end.stream && stream < unsigned{slot.end.stream} + slot.end.streams;
+  SessionWindows* windows = slot.session->windows(stream);
+  if (windows == nullptr || !windows->is_for(static_cast<uint8_t>(context.number), named))
     return refuse(Drop::session_stream);
   slot.key = slot.session->receive.for_session(epoch);
   if (slot.key == nullptr) return refuse(Drop::session_no_key);
-  StreamWindows<>* windows = slot.session->windows(stream);
-  if (windows == nullptr) return refuse(Drop::session_stream);
-  if (!windows->of(epoch, slot.key->generation).may_accept(counter)) return refuse(Drop::session_replayed);
+  if (!windows->takes(*slot.key)) return refuse(Drop::session_stream);
+  const ReplayView seen = windows->of(epoch, slot.key->generation);
+  if (!seen.may_accept(counter)) return refuse(why_seen(*windows, seen, counter));
 
   associated = {Be64(slot.session->put.load(std::memory_order_acquire)->session_id), Be64(epoch)};
   op.key = &slot.key->key;
@@ -70,8 +78,9 @@ bool finish(Context& context, Slot& slot, const AeadOp& op, InnerPacket& inner) 
   }
   const auto& header = *reinterpret_cast<const DatagramHeader*>(packet_payload(slot.data));
   const auto [epoch, stream, counter] = unpack(header);
-  if (!slot.session->windows(stream)->of(epoch, slot.key->generation).test_and_set(counter))
-    return refuse(Drop::session_replayed);
+  SessionWindows& windows = *slot.session->windows(stream);
+  ReplayView seen = windows.of(epoch, slot.key->generation);
+  if (!seen.test_and_set(counter)) return refuse(why_seen(windows, seen, counter));
   slot.key->mark_seen();
   slot.session->heard_ns.store(context.now_ns, std::memory_order_relaxed);
   const Ecn outer = ecn_of(link_header(slot.data).class_ecn);

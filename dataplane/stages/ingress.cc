@@ -14,6 +14,12 @@ struct Lookup {
   std::array<GroupIndex, kBurst> groups;  ///< [slot]
 };
 
+/// The member that a packet goes over, and the one that a copy of it goes over, if any.
+struct Choice {
+  const Member* first = nullptr;
+  const Member* second = nullptr;
+};
+
 /// Parses all, and looks up all destinations at once.
 void look_up(Context& context, Batch& batch, Lookup& out) noexcept {
   AddressBurst addresses;
@@ -30,15 +36,41 @@ void look_up(Context& context, Batch& batch, Lookup& out) noexcept {
   addresses.find(*context.tables.destinations, out.groups);
 }
 
-/// Chooses the member; true when the slot is to be sealed.
-bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& slot) noexcept {
+void count_packet(Context& context, const Group& group, uint8_t member, const Slot& slot) noexcept {
+  MemberStats& stats = context.stats_of(group, member);
+  stats.packets.add(1);
+  stats.bytes.add(slot.length);
+}
+
+/// Mode copy: the second member of the pair, if there is one, carries such a packet, and the rate allows it.
+const Member* choose_second(Context& context, Group& group, const GroupView& view, uint8_t second,
+                            const Slot& slot) noexcept {
+  if (second == kNoMember || slot.length > view.members[second].put.mtu) {
+    context.count(Counter::copy_alone);
+    return nullptr;
+  }
+  if (!group.workers[context.number].copies.take(view.put.copy_rate, context.now_ns)) {
+    context.count(Counter::copy_over_rate);
+    return nullptr;
+  }
+  count_packet(context, group, second, slot);
+  return &view.members[second];
+}
+
+/// Chooses the members; false when the slot is not to be sealed.
+bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& slot, Choice& choice) noexcept {
   Group* group = context.tables.groups.find(to_underlying(index));
   if (group == nullptr) return false;
   const GroupView& view = *group->view.load(std::memory_order_acquire);
   GroupWorker& mine = group->workers[context.number];
   mine.used_ns.store(context.now_ns, std::memory_order_relaxed);
-  const uint32_t hash = flow_hash({slot.data, slot.length}, inner, context.hash_seed);
-  const uint8_t chosen = pick_member(*group, view, mine, hash, context.now_ns);
+  const bool copies = view.put.mode == GroupMode::copy;
+  const CopyPair pair = copies ? copy_pair(*group, view) : CopyPair{};
+  uint8_t chosen = pair.first;
+  if (pair.second == kNoMember) {
+    const uint32_t hash = flow_hash({slot.data, slot.length}, inner, context.hash_seed);
+    chosen = pick_member(*group, view, mine, hash, context.now_ns);
+  }
   if (chosen == kNoMember) {
     hold(context, *group, slot);
     return false;
@@ -48,16 +80,17 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& 
     drop(slot, Drop::inner_too_big);
     return false;
   }
-  const FirstHop hop = first_hop(view.members[chosen]);
+  choice.first = &view.members[chosen];
+  choice.second = copies ? choose_second(context, *group, view, pair.second, slot) : nullptr;
+  const FirstHop hop = first_hop(*choice.first);
   slot.link = hop.link;
-  slot.session = view.members[chosen].session;
-  slot.stream = static_cast<uint16_t>(member.stream + context.number);
+  slot.session = choice.first->session;
+  slot.stream =
+      static_cast<uint16_t>((choice.second ? copied_streams(member.copied).stream : member.stream) + context.number);
   slot.hop_limit = member.hop_limit;
   slot.ecn = inner_ecn(slot.data, inner.family);
   slot.treatment = member.treatment;
-  MemberStats& stats = context.stats_of(*group, chosen);
-  stats.packets.add(1);
-  stats.bytes.add(slot.length);
+  count_packet(context, *group, chosen, slot);
   const uint16_t size = static_cast<uint16_t>(sizeof(DatagramHeader) + slot.length);
   slot.data -= kDatagramOverhead;
   slot.length = static_cast<uint16_t>(slot.length + kDatagramOverhead);
@@ -94,22 +127,47 @@ bool prepare(const SealLimits& limits, Slot& slot, AeadOp& op, SessionAssociated
   return true;
 }
 
+/// Bytes and all: each link seals in place.
+void copy_for(Context& context, const Member& member, const Slot& slot, Batch& copies) noexcept {
+  rte_mbuf* mbuf = rte_pktmbuf_alloc(context.ports[0]->pool());
+  if (mbuf == nullptr) return context.count(Counter::copy_alone);
+  const auto at = slot.data - static_cast<uint8_t*>(slot.mbuf->buf_addr);
+  Slot& copy = copies.add();
+  copy = slot;
+  copy.mbuf = mbuf;
+  copy.data = static_cast<uint8_t*>(mbuf->buf_addr) + at;
+  std::memcpy(copy.data + kLinkOverhead, slot.data + kLinkOverhead, slot.length - kLinkOverhead);
+  const FirstHop hop = first_hop(member);
+  packet_header(copy.data).route_id = Be32(to_underlying(hop.route));
+  copy.link = hop.link;
+  copy.hop_limit = member.put.hop_limit;
+  copy.treatment = member.put.treatment;
+  context.count(Counter::copied);
+}
+
 }  // namespace
 
-void ingress(Context& context, Batch& batch) noexcept {
+void ingress(Context& context, Batch& batch, Batch& copies) noexcept {
   if (batch.count == 0) return;
   context.worked = true;
   Lookup found;
   look_up(context, batch, found);
   const SealLimits limits = context.tables.config().session_keys.seal_limits(kStreamCounters);
+  std::array<const Member*, kBurst> seconds;
   unsigned n = 0;
   for (unsigned i = 0; i < batch.count; ++i) {
     if (found.groups[i] == kNoGroup || found.groups[i] == kLocalGroup) continue;
     Slot& slot = batch.slots[i];
-    if (!choose(context, found.groups[i], found.inner[i], slot)) continue;
-    if (prepare(limits, slot, context.ops[n], context.op_associated[n])) ++n;
+    Choice choice;
+    if (!choose(context, found.groups[i], found.inner[i], slot, choice)) continue;
+    if (!prepare(limits, slot, context.ops[n], context.op_associated[n])) continue;
+    context.op_slots[n] = &slot;
+    seconds[n++] = choice.second;
   }
   context.aead.seal({context.ops.data(), n});
+  for (unsigned i = 0; i < n; ++i) {
+    if (seconds[i] != nullptr) copy_for(context, *seconds[i], *context.op_slots[i], copies);
+  }
 }
 
 }  // namespace sky::dataplane

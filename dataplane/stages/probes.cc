@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/stages/hand_over.h"
 #include "dataplane/stages/make.h"
 #include "dataplane/stages/punt.h"
 
@@ -104,6 +105,8 @@ void take_pong(Context& context, RouteId consume, Slot& slot) noexcept {
   const GroupView& view = *group->view.load(std::memory_order_acquire);
   if (!view.has(member) || !ends_at(view.members[member].put, consume) || payload.sent_ns.get() > context.now_ns)
     return drop(slot, Drop::bad_control);
+  const unsigned owner = view.members[member].link->owner();
+  if (owner != context.number) return hand_over(context, owner, slot);
   MemberLife& life = group->lives[member];
   life.lost = 0;
   life.waiting_since_ns = 0;

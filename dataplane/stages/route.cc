@@ -77,8 +77,10 @@ void forward(Context& context, const FoundRule& found, Slot& slot) noexcept {
 
 void consume(Context& context, const FoundRule& found, Slot& slot) noexcept {
   slot.end = end_of(*found.rule);
-  if (slot.end.worker != context.number) return hand_over(context, slot.end.worker, slot);
-  switch (static_cast<PacketType>(packet_header(slot.data).type)) {
+  const auto type = static_cast<PacketType>(packet_header(slot.data).type);
+  const bool probe = type == PacketType::ping || type == PacketType::pong;  // no matter of streams
+  if (!probe && slot.end.worker != context.number) return hand_over(context, slot.end.worker, slot);
+  switch (type) {
     case PacketType::datagram:
       slot.verdict = Verdict::egress;
       context.worked = true;

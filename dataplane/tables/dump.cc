@@ -47,21 +47,6 @@ std::optional<uint32_t> dump_object(const IndexTable<T>& table, uint32_t index, 
   return index + 1;
 }
 
-std::optional<uint32_t> dump_rule(const Tables& tables, uint32_t index, InstallMessage& row) {
-  const RouteTable& rules = tables.rules;
-  for (; index < rules.capacity(); ++index) {
-    if (!rules.occupied(index)) continue;
-    const RuleOwner& owner = rules.owner(index);
-    const CircuitRate* rate = tables.circuit_rates[index].load(std::memory_order_relaxed);
-    row = InstallMessage::of(RuleMessage{.rate_kbit_s = rate == nullptr ? 0 : rate->limit.kbit_s(),
-                                         .rule = rules.at(index),
-                                         .circuit = owner.circuit,
-                                         .cookie = owner.cookie});
-    return index + 1;
-  }
-  return std::nullopt;
-}
-
 std::optional<uint32_t> dump_member(const IndexTable<Group>& groups, uint32_t from, InstallMessage& row) {
   uint32_t index = from / kMaxMembers;
   unsigned slot = from % kMaxMembers;
@@ -92,7 +77,12 @@ std::optional<uint32_t> Tables::dump(Table table, uint32_t from, InstallMessage&
     case Table::groups:
       return dump_object(groups, from, row);
     case Table::rules:
-      return dump_rule(*this, from, row);
+      for (uint32_t index = from; index < rules.capacity(); ++index) {
+        if (!rules.occupied(index)) continue;
+        row = InstallMessage::of(standing(index));
+        return index + 1;
+      }
+      return std::nullopt;
     case Table::members:
       return dump_member(groups, from, row);
     case Table::destinations: {

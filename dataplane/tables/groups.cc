@@ -41,4 +41,22 @@ uint8_t pick_member(const Group& group, const GroupView& view, GroupWorker& mine
   return bucket.member;
 }
 
+CopyPair copy_pair(const Group& group, const GroupView& view) noexcept {
+  CopyPair pair;
+  const auto copies = [&](uint8_t slot) { return group.live(view, slot) && view.members[slot].put.copied != 0; };
+  for (uint8_t slot = 0; slot < kMaxMembers; ++slot) {
+    if (!copies(slot)) continue;
+    if (pair.first == kNoMember || view.members[slot].put.weight > view.members[pair.first].put.weight)
+      pair.first = slot;
+  }
+  if (pair.first == kNoMember) return pair;
+  const Member& one = view.members[pair.first];
+  for (uint8_t slot = 0; slot < kMaxMembers && pair.second == kNoMember; ++slot) {
+    const Member& other = view.members[slot];
+    if (slot != pair.first && copies(slot) && other.put.copied == one.put.copied && other.session == one.session)
+      pair.second = slot;
+  }
+  return pair;
+}
+
 }  // namespace sky::dataplane

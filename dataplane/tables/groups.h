@@ -5,8 +5,11 @@
 // `pin`: a flow hashes to one of 256 buckets and a bucket keeps its member while that lives. A bucket is assigned when
 // its member died or nobody used it for a second: by weight among live members, standbys (weight 0) only when no other
 // lives. The owner of a member's link probes it; each worker has buckets of its own.
+//
+// `copy`: while two members live that share copied streams, packets up to a rate go over both; else as `pin`.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -71,8 +74,28 @@ struct Bucket {
   uint8_t member = kNoMember;
 };
 
+/// How many packets of a group go twice: `rate` a second in the long run, a millisecond's worth at once (at least a
+/// burst of 64). Exact: what is owed is counted in packets times nanoseconds.
+class CopyBudget {
+ public:
+  bool take(uint32_t rate, uint64_t now_ns) noexcept {
+    constexpr uint64_t kPacket = 1'000'000'000;
+    const uint64_t passed_ns = std::min<uint64_t>(now_ns - at_ns_, 1'000'000'000);
+    at_ns_ = now_ns;
+    owed_ -= std::min(owed_, passed_ns * rate);
+    if (owed_ + kPacket > std::max<uint64_t>(rate / 1000, 64) * kPacket) return false;
+    owed_ += kPacket;
+    return true;
+  }
+
+ private:
+  uint64_t owed_ = 0;
+  uint64_t at_ns_ = 0;
+};
+
 struct GroupWorker {
   std::array<Bucket, kBuckets> buckets;
+  CopyBudget copies;
   uint64_t missed_ns = 0;             ///< when the control plane was last told of a miss
   std::atomic<uint64_t> used_ns = 0;  ///< last packet; this worker: rw, who probes: ro
 };
@@ -95,5 +118,14 @@ struct Group {
 /// The member for a flow, or kNoMember. Cost: one bucket; a pass over the members when it is assigned anew.
 uint8_t pick_member(const Group& group, const GroupView& view, GroupWorker& mine, uint32_t flow_hash,
                     uint64_t now_ns) noexcept;
+
+struct CopyPair {
+  uint8_t first = kNoMember;
+  uint8_t second = kNoMember;  ///< kNoMember: there is no pair
+};
+/// Mode copy: of the live members with copied streams the one with the most weight, and another one with the same
+/// streams; whatever flow, so that none stays with a member that was taken while these were dead. Cost: two passes over
+/// the members.
+CopyPair copy_pair(const Group& group, const GroupView& view) noexcept;
 
 }  // namespace sky::dataplane

@@ -20,6 +20,7 @@ namespace sky::dataplane {
 struct RuleOwner {
   CircuitId circuit;
   uint64_t cookie;
+  uint16_t copied;
 };
 
 /// An array of zeroes that takes memory only where it is written: a large table that is nearly empty costs little.
@@ -121,7 +122,7 @@ class RouteTable {
 
 inline void RouteTable::put(const RuleMessage& message) noexcept {
   const uint32_t index = index_of(message.rule.route_id);
-  owners_[index] = {message.circuit, message.cookie};
+  owners_[index] = {message.circuit, message.cookie, message.copied};
   const auto words = __builtin_bit_cast(RuleWords, message.rule);
   auto* standing = reinterpret_cast<uint64_t*>(&rules_[index]);
   for (size_t i = 1; i < words.size(); ++i) __atomic_store_n(standing + i, words[i], __ATOMIC_RELAXED);

@@ -15,6 +15,7 @@
 #include "dataplane/protocol/frame.h"
 #include "dataplane/protocol/install.h"
 #include "dataplane/protocol/stats_page.h"
+#include "dataplane/tables/session_windows.h"
 
 namespace sky::dataplane {
 
@@ -37,8 +38,8 @@ struct ReleasedStream {
 
 /// State of 128 neighbouring streams, allocated when one of them is first named by a rule or member.
 struct StreamPage {
-  std::array<SealCounter, kStreamsPerPage> send;                         ///< rw by the worker that seals on that stream
-  std::array<std::atomic<StreamWindows<>*>, kStreamsPerPage> receive{};  ///< content: receiving worker
+  std::array<SealCounter, kStreamsPerPage> send;                        ///< rw by the worker that seals on that stream
+  std::array<std::atomic<SessionWindows*>, kStreamsPerPage> receive{};  ///< content: receiving worker
   std::array<StreamUse, kStreamsPerPage> uses;
   ~StreamPage() {
     for (auto& window : receive) delete window.load(std::memory_order_relaxed);
@@ -69,7 +70,7 @@ struct Session {
     StreamPage* found = page(stream);
     return found == nullptr ? nullptr : &found->send[stream % kStreamsPerPage];
   }
-  StreamWindows<>* windows(unsigned stream) const {
+  SessionWindows* windows(unsigned stream) const {
     StreamPage* found = page(stream);
     if (found == nullptr) return nullptr;
     return found->receive[stream % kStreamsPerPage].load(std::memory_order_acquire);

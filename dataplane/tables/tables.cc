@@ -231,59 +231,13 @@ void Tables::delete_session(SessionIndex index) {
   sessions.set(to_underlying(index), nullptr);
   session_indices_.erase(to_underlying(index));
   unconfirmed_.erase({KeyOwner::session, to_underlying(index)});
+  for (const auto& page : session->pages) {
+    const StreamPage* streams = page.load(std::memory_order_relaxed);
+    for (unsigned i = 0; streams != nullptr && i < kStreamsPerPage; ++i) {
+      if (const SessionWindows* windows = streams->receive[i].load(std::memory_order_relaxed)) forget_windows(*windows);
+    }
+  }
   retire(session);
-}
-
-StreamPage& Tables::page_of(Session& session, unsigned stream) {
-  std::atomic<StreamPage*>& page = session.pages[stream / kStreamsPerPage];
-  if (page.load(std::memory_order_relaxed) == nullptr) page.store(new StreamPage, std::memory_order_release);
-  return *page.load(std::memory_order_relaxed);
-}
-
-void Tables::claim_streams(const Rule& rule) {
-  if (rule.action != RuleAction::consume) return;
-  Session& session = *sessions.find(to_underlying(rule.session));
-  for (unsigned stream = rule.stream; stream < unsigned{rule.stream} + rule.streams; ++stream) {
-    StreamPage& page = page_of(session, stream);
-    ++page.uses[stream % kStreamsPerPage].rules;
-    auto& windows = page.receive[stream % kStreamsPerPage];
-    if (windows.load(std::memory_order_relaxed) == nullptr)
-      windows.store(new StreamWindows<>, std::memory_order_release);
-  }
-}
-
-void Tables::release_streams(const Rule& rule) {
-  if (rule.action != RuleAction::consume) return;
-  Session& session = *sessions.find(to_underlying(rule.session));
-  for (unsigned stream = rule.stream; stream < unsigned{rule.stream} + rule.streams; ++stream) {
-    StreamUse& use = page_of(session, stream).uses[stream % kStreamsPerPage];
-    if (--use.rules != 0) continue;
-    session.released.push_back(
-        {.stream = static_cast<uint16_t>(stream), .release = ++use.releases, .at_ns = round_.now_ns});
-  }
-}
-
-/// Windows go when every key is wiped under which a frame may have come while their rules stood.
-void Tables::sweep_streams(Session& session) {
-  if (session.released.empty() && session.idle.empty()) return;
-  uint64_t oldest_key = UINT64_MAX;
-  uint64_t newest_key = 0;
-  for (const KeySlot& slot : session.receive.slots) {
-    if (slot.generation == 0) continue;
-    oldest_key = std::min(oldest_key, slot.generation);
-    newest_key = std::max(newest_key, slot.generation);
-  }
-  for (auto& from = session.released; !from.empty() && from.front().at_ns <= round_.quiesced_ns; from.pop_front()) {
-    from.front().newest_key = newest_key;
-    session.idle.push_back(from.front());
-  }
-  for (auto& from = session.idle; !from.empty() && from.front().newest_key < oldest_key; from.pop_front()) {
-    const unsigned stream = from.front().stream;
-    StreamPage& page = page_of(session, stream);
-    const StreamUse& use = page.uses[stream % kStreamsPerPage];
-    if (use.rules != 0 || use.releases != from.front().release) continue;
-    retire(page.receive[stream % kStreamsPerPage].exchange(nullptr, std::memory_order_acq_rel));
-  }
 }
 
 // --- rules
@@ -312,13 +266,26 @@ void Tables::replace_rate(RouteId route, std::unique_ptr<CircuitRate> rate) {
   if (CircuitRate* old = place.exchange(rate.release(), std::memory_order_acq_rel)) retire(old);
 }
 
+RuleMessage Tables::standing(uint32_t index) const {
+  const RuleOwner& owner = rules.owner(index);
+  const CircuitRate* rate = circuit_rates[index].load(std::memory_order_relaxed);
+  return {.copied = owner.copied,
+          .rate_kbit_s = rate == nullptr ? 0 : rate->limit.kbit_s(),
+          .rule = rules.at(index),
+          .circuit = owner.circuit,
+          .cookie = owner.cookie};
+}
+
 void Tables::put_rule(const RuleMessage& message) {
-  const Rule* standing = rule(message.rule.route_id);
-  if (standing == nullptr) stats.header().rules.add(1);
-  const Rule old = standing == nullptr ? Rule{} : *standing;
-  claim_streams(message.rule);  // before the old one lets go of them
-  const CircuitRate* standing_rate = circuit_rates[rules.index_of(message.rule.route_id)].load();
-  if ((standing_rate == nullptr ? 0 : standing_rate->limit.kbit_s()) != message.rate_kbit_s) {
+  const bool fresh = rule(message.rule.route_id) == nullptr;
+  if (fresh) stats.header().rules.add(1);
+  const RuleMessage old = fresh ? RuleMessage{} : standing(rules.index_of(message.rule.route_id));
+  if (old.rule.action == RuleAction::consume && old.rule.worker != message.rule.worker) {
+    rules.erase(message.rule.route_id);  // who opened its streams so far is out of them before another one begins
+    quiescence_.wait();
+  }
+  claim_streams(message);  // before the old one lets go of them
+  if (old.rate_kbit_s != message.rate_kbit_s) {
     const LinkConfig& from = *links.find(to_underlying(message.rule.in_link))->config.load();
     replace_rate(message.rule.route_id,
                  message.rate_kbit_s == 0
@@ -331,7 +298,7 @@ void Tables::put_rule(const RuleMessage& message) {
 
 void Tables::delete_rule(RouteId route) {
   const uint32_t index = rules.index_of(route);
-  release_streams(rules.at(index));
+  release_streams(standing(index));
   rules.erase(route);
   replace_rate(route, nullptr);
   resting_.insert(index);
@@ -376,11 +343,14 @@ void Tables::put_group(const GroupMessage& message) {
 void Tables::put_member(const MemberMessage& message) {
   Group& group = *groups.find(to_underlying(message.group));
   Session* session = sessions.find(to_underlying(message.session));
-  for (unsigned worker = 0; worker < config_.workers; ++worker) {
-    page_of(*session, message.stream + worker);
-    const auto stream = static_cast<uint16_t>(message.stream + worker);
+  const auto add = [&](unsigned stream) {
+    page_of(*session, stream);
     if (std::ranges::find(session->send_streams, stream) == session->send_streams.end())
-      session->send_streams.push_back(stream);
+      session->send_streams.push_back(static_cast<uint16_t>(stream));
+  };
+  for (unsigned worker = 0; worker < config_.workers; ++worker) {
+    add(message.stream + worker);
+    if (message.copied != 0) add(copied_streams(message.copied).stream + worker);
   }
   Link* link = links.find(to_underlying(message.link));
   auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));

@@ -30,9 +30,10 @@ struct TablesConfig {
   unsigned workers;
   KeyPolicy link_keys;
   KeyPolicy session_keys;
-  std::vector<MacAddress> port_macs;  ///< [port]
-  std::vector<PortPolling> polling;   ///< [port]
-  KeyLog* key_log = nullptr;          ///< in laboratories; outlives the tables
+  std::vector<MacAddress> port_macs;          ///< [port]
+  std::vector<PortPolling> polling;           ///< [port]
+  uint64_t copy_windows_bytes = 64ull << 20;  ///< of windows that are longer than a plain stream's, at most
+  KeyLog* key_log = nullptr;                  ///< in laboratories; outlives the tables
 };
 
 /// What a worker walks when its timers are due; replaced whole by one pointer.
@@ -115,8 +116,14 @@ class Tables final : public TableView, public Applier, public Dumper {
   void log_keys(Session& session);
   KeyRing* ring_of(KeyOwner owner, uint32_t index) const;
   StreamPage& page_of(Session& session, unsigned stream);
-  void claim_streams(const Rule& rule);
-  void release_streams(const Rule& rule);
+  void claim_streams(const RuleMessage& rule);
+  void claim_stream(Session& session, unsigned stream, unsigned log2_counters, uint8_t owner);
+  void release_streams(const RuleMessage& rule);
+  void release_stream(Session& session, unsigned stream);
+  SessionWindows* make_windows(unsigned log2_counters, uint8_t owner);
+  void forget_windows(const SessionWindows& windows);
+  /// As it was put.
+  RuleMessage standing(uint32_t index) const;
   /// Who shares a limit on what comes by that port.
   unsigned workers_of(PortIndex port) const;
   void replace_rate(RouteId route, std::unique_ptr<CircuitRate> rate);
@@ -142,6 +149,7 @@ class Tables final : public TableView, public Applier, public Dumper {
   KeyIdMemories seen_keys_;
   Round round_{};
   bool timed_stale_ = false;
+  uint64_t copy_windows_bytes_ = 0;  ///< in use
 
   // What stands, for walks of the main core.
   std::set<uint32_t> link_indices_;

@@ -259,10 +259,12 @@ class Sender:
                                self.dice.randint(40, 64), nodes)
             alternate = self.dice.randbytes(12) if self.chance(0.5) else bytes(12)
             rate = self.dice.randint(64, 10 ** 9) if queue == 1 else 0
-            return head + self.dice.randbytes(16) + alternate + struct.pack(">I", rate) + path + blob
+            window = pick((0, 12, 13, 20, 21) if self.chance(0.1) else (0, 13, 20))
+            copied = word(10) * 16 if window or self.chance(0.1) else 0
+            return head + self.dice.randbytes(16) + alternate + struct.pack(">IHB", rate, copied, window) + path + blob
         if kind == 2:
-            return struct.pack(">BBBB16sIIH", 2, 0, self.dice.randint(1, 31), 0, circuit, word(32), word(32),
-                               self.dice.randint(576, 9000)) + blob
+            return struct.pack(">BBBB16sIIH", 2, 0, self.dice.randint(1, 31), pick((0, 13, 20)), circuit, word(32),
+                               word(32), self.dice.randint(576, 9000)) + blob
         if kind == 3:
             text = bytes(self.dice.randint(0x20, 0x7E) for _ in range(self.dice.randint(0, 160)))
             return struct.pack(">BBBB16s", 3, self.dice.randint(1, sky.REASONS), word(8), 0, circuit) + text

@@ -160,11 +160,11 @@ def directed():
 
     path = b"".join(dice.randbytes(16) + (dice.randbytes(8) if place else bytes(8)) for place in range(3))
     setup = struct.pack(">BBBB16sIBBHIHHBB", 1, 2, 4, 1, circuit, 3600, 0x61, 0, 1400, 0xCAFE0001, 32, 48, 60, 3)
-    setup += dice.randbytes(16) + dice.randbytes(8) + struct.pack(">II", 0xABC00125, 10_000) + path
+    setup += dice.randbytes(16) + dice.randbytes(8) + struct.pack(">IIHB", 0xABC00125, 10_000, 64, 16) + path
     short = [struct.pack(">BBBB16s", kind, *head, 0, circuit) for kind, head in
              ((3, (9, 2)), (4, (12, 1)), (5, (0, 3)), (6, (1, 4)))]
     for data in (setup + struct.pack(">H", 168) + messages[0], setup + bytes(2),
-                 struct.pack(">BBBB16sIIHH", 2, 0, 2, 0, circuit, 0xCAFE0002, 0xCAFE0003, 1380, 124) + messages[1],
+                 struct.pack(">BBBB16sIIHH", 2, 0, 2, 16, circuit, 0xCAFE0002, 0xCAFE0003, 1380, 124) + messages[1],
                  short[0] + b"say who you are", short[1], short[2] + struct.pack(">I", 17),
                  short[3] + struct.pack(">I", 17) + dice.randbytes(16)):
         capture.sealed(64, 0, data, **signal_fields(data))

@@ -33,8 +33,8 @@ Confirmation = namedtuple("Confirmation", "key_id mac")
 Terms = namedtuple("Terms", "index parity suites least_kind lanes oldest newest boot session run attempt")
 Setup = namedtuple("Setup", "refresh standby attempt hop circuit life_s queue_class protect mtu return_route "
                             "stream_to_egress stream_to_ingress hop_limit proof alternate_link alternate_return_route "
-                            "rate_kbit_s path blob")
-SetupReply = namedtuple("SetupReply", "hop circuit forward_route alternate_route mtu blob")
+                            "rate_kbit_s copy_stream copy_window path blob")
+SetupReply = namedtuple("SetupReply", "hop circuit forward_route alternate_route mtu copy_window blob")
 SetupRefused = namedtuple("SetupRefused", "reason hop circuit text")
 Close = namedtuple("Close", "reason towards circuit")
 Trace = namedtuple("Trace", "towards hop circuit probe")
@@ -215,24 +215,30 @@ def _blob(data, at):
 
 def _setup(data):
     (flags, attempt, hop, circuit, life, queue_class, protect, mtu, route, to_egress, to_ingress, hop_limit, nodes,
-     proof, alternate, alternate_route, rate) = struct.unpack_from(">xBBB16sIBBHIHHBB16s8sII", data)
-    path = [struct.unpack_from(">16s8s", data, 70 + 24 * i) for i in range(nodes)]
-    blob = _blob(data, 70 + 24 * nodes)
+     proof, alternate, alternate_route, rate, copied, window) = struct.unpack_from(">xBBB16sIBBHIHHBB16s8sIIHB", data)
+    path = [struct.unpack_from(">16s8s", data, 73 + 24 * i) for i in range(nodes)]
+    blob = _blob(data, 73 + 24 * nodes)
     good = (flags < 4 and 2 <= nodes <= 32 and blob is not None and 1 <= life <= 604_800
             and queue_class & 3 in (1, 2) and not queue_class & 0x1C and protect <= CLEAR and mtu >= 576 and route != 0
-            and all(stream < 16384 and stream % 16 == 0 for stream in (to_egress, to_ingress))
+            and all(stream < 16384 and stream % 16 == 0 for stream in (to_egress, to_ingress, copied))
             and (64 <= rate <= 10 ** 9 if queue_class & 3 == 1 else rate == 0)
-            and (alternate == bytes(8)) == (alternate_route == 0) and 40 <= hop_limit <= 64 and 1 <= hop < nodes and len({address for address, _ in path}) == nodes
+            and _is_window(window) and (window or not copied) and (alternate == bytes(8)) == (alternate_route == 0)
+            and 40 <= hop_limit <= 64 and 1 <= hop < nodes and len({address for address, _ in path}) == nodes
             and all((link == bytes(8)) == (place == 0) for place, (_, link) in enumerate(path)))
     return Setup(flags & 1, flags >> 1, attempt, hop, circuit, life, queue_class, protect, mtu, route, to_egress,
-                 to_ingress, hop_limit, proof, alternate, alternate_route, rate, path, blob) if good else None
+                 to_ingress, hop_limit, proof, alternate, alternate_route, rate, copied, window, path,
+                 blob) if good else None
+
+
+def _is_window(log2):
+    return log2 == 0 or 13 <= log2 <= 20
 
 
 def _setup_reply(data):
-    flags, hop, reserved, circuit, route, alternate, mtu = struct.unpack_from(">xBBB16sIIH", data)
+    flags, hop, window, circuit, route, alternate, mtu = struct.unpack_from(">xBBB16sIIH", data)
     blob = _blob(data, 30)
-    good = not flags and not reserved and 1 <= hop < 32 and route != 0 and mtu >= 576 and blob is not None
-    return SetupReply(hop, circuit, route, alternate, mtu, blob) if good else None
+    good = not flags and _is_window(window) and 1 <= hop < 32 and route != 0 and mtu >= 576 and blob is not None
+    return SetupReply(hop, circuit, route, alternate, mtu, window, blob) if good else None
 
 
 def _short(data):

@@ -45,15 +45,16 @@ std::string digest(std::span<const uint8_t> bytes) {
 std::string fields(const cp::Setup& m) {
   std::string path;
   for (const cp::PathNode& node : m.path) path += " " + hex(node.address) + " " + hex(node.link);
-  return fmt::format("setup {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}{} {}", int{m.refresh}, int{m.standby},
-                     m.attempt, m.hop, hex(m.circuit), m.life_s, m.treatment & (kTreatmentClass | kTreatmentQueue),
-                     to_underlying(least_kind_of(m.treatment)), m.mtu, to_underlying(m.return_route),
-                     m.stream_to_egress, m.stream_to_ingress, m.hop_limit, hex(m.proof), hex(m.alternate.link),
-                     to_underlying(m.alternate.route), m.rate_kbit_s, path, hex(m.blob));
+  return fmt::format("setup {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}{} {}", int{m.refresh},
+                     int{m.standby}, m.attempt, m.hop, hex(m.circuit), m.life_s,
+                     m.treatment & (kTreatmentClass | kTreatmentQueue), to_underlying(least_kind_of(m.treatment)),
+                     m.mtu, to_underlying(m.return_route), m.stream_to_egress, m.stream_to_ingress, m.hop_limit,
+                     hex(m.proof), hex(m.alternate.link), to_underlying(m.alternate.route), m.rate_kbit_s,
+                     m.copied.stream, m.copied.window, path, hex(m.blob));
 }
 std::string fields(const cp::SetupReply& m) {
-  return fmt::format("setup_reply {} {} {} {} {} {}", m.hop, hex(m.circuit), to_underlying(m.forward_route),
-                     to_underlying(m.alternate_route), m.mtu, hex(m.blob));
+  return fmt::format("setup_reply {} {} {} {} {} {} {}", m.hop, hex(m.circuit), to_underlying(m.forward_route),
+                     to_underlying(m.alternate_route), m.mtu, m.copy_window, hex(m.blob));
 }
 std::string fields(const cp::SetupRefused& m) {
   return fmt::format("setup_refused {} {} {} {}", to_underlying(m.reason), m.hop, hex(m.circuit),

@@ -38,13 +38,13 @@ class Circuits : public Crossroads {
     Crossroads::TearDown();
   }
   /// As a batch's two messages.
-  std::vector<InstallMessage> installs(const Circuit& circuit, uint8_t slot, uint16_t weight = 1) {
+  std::vector<InstallMessage> installs(const Circuit& circuit, uint8_t slot, uint8_t weight = 1) {
     MemberMessage member =
         member_put(kGroup, slot, circuit.first.link, circuit.route, circuit.consume, far.session, slot, weight);
     member.circuit = {static_cast<uint8_t>(circuit.route)};
     return {message(consume_put(circuit.consume, circuit.first.link, far.session, slot)), message(member)};
   }
-  void add(const Circuit& circuit, uint8_t slot, uint16_t weight = 1) { node.install(installs(circuit, slot, weight)); }
+  void add(const Circuit& circuit, uint8_t slot, uint8_t weight = 1) { node.install(installs(circuit, slot, weight)); }
   /// What the node sent, given to the far end: pings are answered, datagrams kept. The links are kept alive.
   void serve() {
     for (Circuit* circuit : {&one, &two}) {

@@ -10,7 +10,6 @@ namespace sky::test {
 namespace {
 
 const std::map<std::string_view, std::string_view> kOutOfReach = {
-    {"copied", "groups of mode copy are refused by the agent so far"},
     {"session_unknown", "a batch deletes a session only with its rules; a worker may meet it in between, for one turn"},
     {"loops", "no traffic"},
     {"sleeps", "no traffic; the tests call turn() themselves"},

@@ -173,6 +173,7 @@ void Dataplane::put_key_chain(const KeyChainMessage& chain) {
 }
 void Dataplane::put_rule(const RuleMessage& message) {
   rules_[to_underlying(message.rule.route_id) & (capacities_.rules - 1)] = message;
+  if (message.copied != 0) sessions_.at(message.rule.session).copies.try_emplace(copied_streams(message.copied).stream);
 }
 void Dataplane::put_member(const MemberMessage& member) {
   const std::pair key{member.group, member.slot};
@@ -299,7 +300,7 @@ void Dataplane::on_route(LinkIndex in_link, Frame frame, uint64_t now_ns) {
 void Dataplane::on_consume(const RuleMessage& message, const Frame& frame, uint64_t now_ns) {
   const Rule& rule = message.rule;
   if (frame.type == PacketType::handshake) return punt(SlotKind::route_packet, rule.in_link, frame, now_ns);
-  if (frame.type == PacketType::datagram) return on_datagram(rule, frame, now_ns);
+  if (frame.type == PacketType::datagram) return on_datagram(message, frame, now_ns);
   if (frame.type == PacketType::ping) {
     ++counts_.probes_answered;
     Frame pong{.payload = frame.payload};
@@ -325,9 +326,12 @@ void Dataplane::on_pong(const Rule& rule, const Frame& frame) {
   if (++life.answered >= 3) set_live(key.first, key.second, true);
 }
 
-void Dataplane::on_datagram(const Rule& rule, const Frame& frame, uint64_t now_ns) {
+void Dataplane::on_datagram(const RuleMessage& message, const Frame& frame, uint64_t now_ns) {
+  const Rule& rule = message.rule;
   Session& session = sessions_.at(rule.session);
-  if (frame.stream < rule.stream || frame.stream >= rule.stream + rule.streams) return drop("wrong_stream");
+  const auto copied = session.copies.find(frame.stream);
+  if ((frame.stream < rule.stream || frame.stream >= rule.stream + rule.streams) && copied == session.copies.end())
+    return drop("wrong_stream");
   if (frame.session_id != session.row.session_id) return drop("session_bad_tag");
   bool first = false;
   const KeySet::Chain* chain = session.keys.open(frame.inner_sealed_with, now_ns, first);
@@ -336,6 +340,7 @@ void Dataplane::on_datagram(const Rule& rule, const Frame& frame, uint64_t now_n
     punt_(controlplane::DataplaneEvent{InstallMessage::of(ChainConfirmedEvent{
         .owner = KeyOwner::session, .index = to_underlying(rule.session), .key_id = chain->key_id})});
   }
+  if (copied != session.copies.end() && !copied->second.insert(frame.number).second) return drop("copy_duplicate");
   ++counts_.delivered;
 }
 
@@ -348,13 +353,32 @@ void Dataplane::seal_datagram(const MemberMessage& member) {
   frame.route = route;
   frame.inner_sealed_with = session.keys.send->secret;
   frame.session_id = session.row.session_id;
-  frame.stream = member.stream;
+  frame.number = ++sealed_;
+  const MemberMessage* other = second(member);
+  frame.stream = other == nullptr ? member.stream : copied_streams(member.copied).stream;
+  if (other != nullptr) {
+    const auto [other_link, other_route] = first_hop(*other);
+    Frame copy = frame;
+    copy.hop_limit = other->hop_limit;
+    copy.route = other_route;
+    transmit(other_link, std::move(copy));
+    ++counts_.copied;
+  }
   transmit(link, std::move(frame));
 }
 
 std::pair<LinkIndex, RouteId> Dataplane::first_hop(const MemberMessage& member) const {
   const bool alternate = !link_up(member.link) && member.alternate_link != kNoLink && link_up(member.alternate_link);
   return alternate ? std::pair(member.alternate_link, member.alternate_route) : std::pair(member.link, member.route);
+}
+
+const MemberMessage* Dataplane::second(const MemberMessage& first) const {
+  if (groups_.at(first.group).mode != GroupMode::copy || first.copied == 0) return nullptr;
+  for (const unsigned slot : live_slots(first.group)) {
+    const MemberMessage& other = members_.at({first.group, static_cast<uint8_t>(slot)});
+    if (slot != first.slot && other.copied == first.copied) return &other;
+  }
+  return nullptr;
 }
 
 std::vector<unsigned> Dataplane::live_slots(GroupIndex group) const {

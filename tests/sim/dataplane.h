@@ -36,6 +36,7 @@ struct Frame {
   Secret inner_sealed_with{};  ///< datagram
   uint64_t session_id = 0;
   uint16_t stream = 0;
+  uint64_t number = 0;  ///< the same in each copy
 };
 
 /// Both directions of a link or session.
@@ -64,6 +65,7 @@ class Dataplane final : public dataplane::TableView, public dataplane::Applier {
  public:
   struct Counts {
     uint64_t delivered = 0;
+    uint64_t copied = 0;
     uint64_t held = 0;
     uint64_t probes_answered = 0;
     std::map<std::string, uint64_t> drops;
@@ -137,6 +139,7 @@ class Dataplane final : public dataplane::TableView, public dataplane::Applier {
   struct Session {
     SessionMessage row;
     KeySet keys;
+    std::map<uint16_t, std::set<uint64_t>> copies{};  ///< by copied stream: what was delivered
   };
   struct Life {
     CircuitId circuit{};
@@ -152,7 +155,7 @@ class Dataplane final : public dataplane::TableView, public dataplane::Applier {
   void on_control(LinkIndex link, const Frame& frame, uint64_t now_ns);
   void on_route(LinkIndex link, Frame frame, uint64_t now_ns);
   void on_consume(const RuleMessage& rule, const Frame& frame, uint64_t now_ns);
-  void on_datagram(const Rule& rule, const Frame& frame, uint64_t now_ns);
+  void on_datagram(const RuleMessage& message, const Frame& frame, uint64_t now_ns);
   void on_pong(const Rule& rule, const Frame& frame);
   void punt(SlotKind kind, LinkIndex link, const Frame& frame, uint64_t now_ns);
   void set_up(Link& link, bool up, uint64_t now_ns);
@@ -161,6 +164,7 @@ class Dataplane final : public dataplane::TableView, public dataplane::Applier {
   void tick_member(const MemberMessage& member, uint64_t now_ns);
   const MemberMessage* pick(GroupIndex group) const;
   std::pair<LinkIndex, RouteId> first_hop(const MemberMessage& member) const;
+  const MemberMessage* second(const MemberMessage& first) const;
   void seal_datagram(const MemberMessage& member);
 
   dataplane::Capacities capacities_;
@@ -182,6 +186,7 @@ class Dataplane final : public dataplane::TableView, public dataplane::Applier {
   std::map<Prefix, GroupIndex> destinations_;
   std::map<GroupIndex, unsigned> held_;
   std::map<GroupIndex, uint64_t> missed_ns_;
+  uint64_t sealed_ = 0;
 };
 
 }  // namespace sky::sim

@@ -13,7 +13,7 @@ using controlplane::PacketIn;
 struct Oracle {
   Ipv6Address a1, g1, d1;
   controlplane::LinkId in, out;
-  static constexpr size_t kHead = 70;  ///< bytes before the path
+  static constexpr size_t kHead = 73;  ///< bytes before the path
 
   static uint32_t number(const Bytes& bytes, size_t at, size_t size) {
     uint32_t value = 0;
@@ -31,6 +31,8 @@ struct Oracle {
     const uint32_t rate = number(bytes, 66, 4);
     if (bytes[24] % 4 == 1 ? rate < 64 || rate > 1'000'000'000 : rate != 0) return false;
     if (is_zero(54, 8) != is_zero(62, 4)) return false;  // an alternate's link and route
+    const uint32_t copied = number(bytes, 70, 2), window = bytes[72];
+    if (window == 0 ? copied != 0 : window < 13 || window > 20 || copied % 16 != 0 || copied >= 16384) return false;
     std::set<Bytes> seen;
     for (size_t i = 0; i < nodes; ++i) {
       const auto at = bytes.begin() + static_cast<ptrdiff_t>(kHead + 24 * i);

@@ -102,18 +102,18 @@ inline GroupMessage group_put(uint32_t group, uint32_t domain, uint32_t probe_in
 }
 
 inline MemberMessage member_put(uint32_t group, uint8_t slot, uint16_t link, uint32_t route, uint32_t consume,
-                                uint32_t session, uint16_t stream, uint16_t weight = 1) {
+                                uint32_t session, uint16_t stream, uint8_t weight = 1) {
   return {.slot = slot,
           .hop_limit = 55,
           .group = GroupIndex{group},
           .link = LinkIndex{link},
-          .weight = weight,
           .route = RouteId{route},
           .consume = RouteId{consume},
           .session = SessionIndex{session},
           .stream = stream,
           .mtu = 1400,
           .treatment = 2,
+          .weight = weight,
           .circuit = {slot, 1, 2, 3}};
 }
 

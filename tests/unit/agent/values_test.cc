@@ -94,12 +94,36 @@ TEST(Values, ConsumeRule) {
       << "the sum does not wrap";
 }
 
+TEST(Values, CopiedStreamsOfARule) {
+  const RuleMessage good = good_consume(0x1234, 0, 15);
+  const auto of = [](uint16_t stream, int window) {
+    return copied_word({.stream = stream, .window = static_cast<uint8_t>(window)});
+  };
+  EXPECT_EQ(with(good, [](auto& m) { m.copied = 16; }), kValue) << "without a window";
+  for (const auto& [window, error] : {std::pair(13, kNone), {20, kNone}, {21, kValue}})
+    EXPECT_EQ(with(good, [&](auto& m) { m.copied = of(16, window); }), error) << window;
+  EXPECT_EQ(with(good, [&](auto& m) { m.copied = of(kStreams - 16, 13); }), kNone);
+  EXPECT_EQ(with(good, [&](auto& m) { m.copied = of(kStreams, 13); }), kValue);
+  EXPECT_EQ(with(good, [&](auto& m) { m.copied = of(16, 13), m.rule.streams = kMaxLanes + 1; }), kValue);
+  EXPECT_EQ(with(good_forward(0x1234, 0, 1), [&](auto& m) { m.copied = of(16, 13); }), kValue);
+}
+
 TEST(Values, GroupAndMember) {
   const GroupMessage group = good_group(31);
   EXPECT_EQ(judge(group), kNone);
   EXPECT_EQ(with(group, [](auto& m) { m.group = GroupIndex{32}; }), kIndex);
   EXPECT_EQ(with(group, [](auto& m) { m.group = kLocalGroup; }), kIndex);
-  EXPECT_EQ(with(group, [](auto& m) { m.mode = GroupMode::copy; }), kValue) << "does not exist yet";
+  EXPECT_EQ(with(group, [](auto& m) { m.mode = GroupMode::copy; }), kValue) << "without a rate";
+  EXPECT_EQ(with(group, [](auto& m) { m.copy_rate = 1; }), kValue) << "of mode pin";
+  const GroupMessage copies = [&] {
+    GroupMessage message = group;
+    message.mode = GroupMode::copy;
+    message.copy_rate = kMostCopyRate;
+    return message;
+  }();
+  EXPECT_EQ(judge(copies), kNone);
+  EXPECT_EQ(with(copies, [](auto& m) { ++m.copy_rate; }), kValue);
+  EXPECT_EQ(with(copies, [](auto& m) { m.mode = GroupMode{2}; }), kValue);
   EXPECT_EQ(with(group, [](auto& m) { m.until_up = UntilUp::ip; }), kValue) << "does not exist yet";
   EXPECT_EQ(with(group, [](auto& m) { m.probe_interval_us = 0; }), kValue);
   EXPECT_EQ(with(group, [](auto& m) { m.probe_multiplier = 0; }), kValue);
@@ -115,6 +139,10 @@ TEST(Values, GroupAndMember) {
   EXPECT_EQ(with(member, [](auto& m) { m.route = kControlRoute; }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.consume = kControlRoute; }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.stream = kStreams; }), kValue);
+  EXPECT_EQ(with(member, [](auto& m) { m.copied = 16; }), kValue) << "without a window";
+  EXPECT_EQ(with(member, [](auto& m) { m.copied = copied_word({.stream = 16, .window = 20}); }), kNone);
+  EXPECT_EQ(with(member, [](auto& m) { m.copied = copied_word({.stream = 16, .window = 21}); }), kValue);
+  EXPECT_EQ(with(member, [](auto& m) { m.copied = copied_word({.stream = kStreams, .window = 13}); }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.mtu = 575; }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.treatment = 0x12; }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.treatment = 0x20; }), kValue) << "the control queue";

@@ -93,7 +93,7 @@ dataplane:
   hugepages: true
   suites: [chacha20-poly1305]
   key_log: keys.log
-  sizes: { rules: 1024, links: 2, sessions: 3, groups: 4, prefixes: 5 }
+  sizes: { rules: 1024, links: 2, sessions: 3, groups: 4, prefixes: 5, copy_windows: 2MiB }
 rekey: { time: 2s, bytes: 32GiB, failed_tags: 5000, handshake: 3s, headless_hold: 4s }
 circuits:
   protect: clear
@@ -103,6 +103,7 @@ circuits:
   life: 6s
   idle: 7s
   keep: [d1, b2]
+  copy: { to: [b2, d1], rate: 7 }
 )");
   EXPECT_EQ(config.identity_file, "/keys/a1.key");
   EXPECT_EQ(config.ports[0].device, "0000:3b:00.0");
@@ -130,6 +131,7 @@ circuits:
   EXPECT_EQ(config.dataplane.sizes.sessions, 3u);
   EXPECT_EQ(config.dataplane.sizes.groups, 4u);
   EXPECT_EQ(config.dataplane.sizes.prefixes, 5u);
+  EXPECT_EQ(config.dataplane.sizes.copy_windows_bytes, 2u << 20);
   EXPECT_EQ(config.rekey.time_ns, 2 * kSecondNs);
   EXPECT_EQ(config.rekey.bytes, 1ull << 35);
   EXPECT_EQ(config.rekey.failed_tags, 5000u);
@@ -144,6 +146,9 @@ circuits:
   ASSERT_EQ(config.circuits.keep.size(), 2u);
   EXPECT_EQ(config.circuits.keep[1].name, "b2");
   EXPECT_EQ(config.circuits.keep[1].mark.line, 35u);
+  ASSERT_EQ(config.circuits.copy.to.size(), 2u);
+  EXPECT_EQ(config.circuits.copy.to[1].name, "d1");
+  EXPECT_EQ(config.circuits.copy.rate, 7u);
 }
 
 TEST(RouterConfig, ErrorsComeTogether) {

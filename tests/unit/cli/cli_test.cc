@@ -54,15 +54,15 @@ TEST(Show, LinksAndWhatIsMissing) {
 }
 
 TEST(Show, GroupsHaveARowAMember) {
-  const Json body = Json::parse(R"([{"group": 2, "node": "d1", "state": "up", "members": [
+  const Json body = Json::parse(R"([{"group": 2, "node": "d1", "state": "up", "copies": "twice", "members": [
       {"slot": 0, "circuit": "0123456789abcdef", "live": true, "weight": 1, "nodes": ["a1", "g1", "d1"]},
       {"slot": 1, "circuit": "fedcba9876543210", "live": false, "weight": 0, "nodes": ["a1", "b1", "d1"]}]},
       {"group": 3, "node": "g1", "state": "idle", "members": []}])");
   EXPECT_EQ(show_text("groups", body),
-            "GROUP  NODE  STATE  SLOT  CIRCUIT   LIVE  WEIGHT  RTT  PACKETS  BYTES  PATH\n"
-            "    2  d1    up        0  01234567  yes        1    -        -      -  a1 > g1 > d1\n"
-            "    2  d1    up        1  fedcba98  no         0    -        -      -  a1 > b1 > d1\n"
-            "    3  g1    idle      -  -         -          -    -        -      -  -\n");
+            "GROUP  NODE  STATE  SLOT  CIRCUIT   LIVE  WEIGHT  RTT  PACKETS  BYTES  COPIES  PATH\n"
+            "    2  d1    up        0  01234567  yes        1    -        -      -  twice   a1 > g1 > d1\n"
+            "    2  d1    up        1  fedcba98  no         0    -        -      -  twice   a1 > b1 > d1\n"
+            "    3  g1    idle      -  -         -          -    -        -      -  -       -\n");
 }
 
 TEST(Show, DropsThatHappened) {

@@ -26,15 +26,22 @@ TEST(Memory, CountsWhatTheTablesHoldWhenFull) {
   RouterConfig config = config_with(1);
   const uint64_t before = memory_need(config).heap_bytes();
   config.dataplane.sizes.rules *= 2;
-  EXPECT_EQ(memory_need(config).heap_bytes() - before, uint64_t{1 << 20} * (32 + 24)) << "a rule and its owner";
+  EXPECT_EQ(memory_need(config).heap_bytes() - before, uint64_t{1 << 20} * (32 + 32)) << "a rule and its owner";
 }
 
 TEST(Memory, CountsTheStreamsOfAllCircuitsOfASession) {
   RouterConfig config = config_with(1);
   const uint64_t before = memory_need(config).heap_bytes();
   ++config.dataplane.sizes.sessions;
-  const uint64_t streams = kMaxMembers * sizeof(StreamWindows<>) + 2 * sizeof(StreamPage);
+  const uint64_t streams = kMaxMembers * kPlainWindowBytes + 2 * sizeof(StreamPage);
   EXPECT_GE(memory_need(config).heap_bytes() - before, sizeof(Session) + streams);
+}
+
+TEST(Memory, CountsTheWindowsOfCopiedStreams) {
+  RouterConfig config = config_with(1);
+  const uint64_t before = memory_need(config).heap_bytes();
+  config.dataplane.sizes.copy_windows_bytes += 12345;
+  EXPECT_EQ(memory_need(config).heap_bytes() - before, 12345u);
 }
 
 TEST(Memory, RefusesWhatDoesNotFit) {

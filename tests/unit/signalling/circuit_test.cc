@@ -22,6 +22,7 @@ Circuit sample(CircuitRole role) {
   if (role != CircuitRole::transit) {
     circuit.send_stream = 32;
     circuit.receive_stream = 48;
+    circuit.copied = {.stream = 64, .window = 15};
     circuit.group = GroupIndex{3};
     circuit.slot = 5;
     circuit.hop_limit = 44;
@@ -102,7 +103,10 @@ TEST(Circuit, AnEndConsumesAndIsAMember) {
     EXPECT_EQ(rule.session, SessionIndex{7});
     EXPECT_EQ(rule.stream, 48);
     EXPECT_EQ(rule.streams, 4);
+    const bool sends = role == CircuitRole::ingress;
+    EXPECT_EQ(rules[0].copied, sends ? 0 : copied_word(circuit.copied)) << "copies go towards the egress";
     const MemberMessage member = circuit.member(SessionIndex{7}, 1);
+    EXPECT_EQ(member.copied, sends ? copied_word(circuit.copied) : 0);
     EXPECT_EQ(member.route, rule.twin);
     EXPECT_EQ(member.consume, rule.route_id);
     EXPECT_EQ(member.link, rule.in_link);
@@ -132,6 +136,11 @@ TEST(Circuit, IsRecoveredFromItsRows) {
         EXPECT_EQ(back->path_hash, circuit.path_hash);
         EXPECT_EQ(back->group, circuit.group);
         EXPECT_EQ(back->slot, circuit.slot);
+        EXPECT_EQ(back->copied, circuit.copied);
+        if (role == CircuitRole::ingress) {
+          const MemberMessage member = back->member(SessionIndex{7}, 1);
+          EXPECT_EQ(memcmp(&*rows.member, &member, sizeof(MemberMessage)), 0);
+        }
         const auto again = back->rules({.session = circuit.is_end() ? SessionIndex{7} : kNoSession, .streams = 4});
         ASSERT_EQ(again.size(), rows.rules.size());
         const size_t same = order == 0 ? 0 : again.size() - 1;

@@ -16,7 +16,12 @@ std::vector<Signal> samples() {
       sample_setup(),
       sample_setup(2),
       sample_setup(kMostPathNodes),
-      SetupReply{.hop = 2, .circuit = kCircuit, .forward_route = RouteId{77}, .mtu = 1400, .blob = Bytes(124, 9)},
+      SetupReply{.hop = 2,
+                 .circuit = kCircuit,
+                 .forward_route = RouteId{77},
+                 .mtu = 1400,
+                 .copy_window = 20,
+                 .blob = Bytes(124, 9)},
       SetupReply{.hop = 1, .circuit = kCircuit, .forward_route = RouteId{1}, .mtu = kLeastMtu, .blob = {}},
       SetupRefused{.reason = CircuitReason::full, .hop = 3, .circuit = kCircuit, .text = "no room"},
       SetupRefused{.reason = CircuitReason::quota, .hop = 1, .circuit = kCircuit, .text = ""},
@@ -37,11 +42,12 @@ TEST(Messages, EachComesBackAsItWas) {
 
 TEST(Messages, TheBytesAreThoseOfTheDocument) {
   const Bytes bytes = encode_signal(sample_setup(2));
-  ASSERT_EQ(bytes.size(), 70u + 2 * 24 + 2 + 168);
+  ASSERT_EQ(bytes.size(), 73u + 2 * 24 + 2 + 168);
   EXPECT_EQ(Bytes(bytes.begin(), bytes.begin() + 5), (Bytes{1, 1, 3, 1, 1}));
   EXPECT_EQ(Bytes(bytes.begin() + 20, bytes.begin() + 38),
             (Bytes{0, 0, 0x0e, 0x10, 0x22, 0, 0x05, 0x9d, 0xde, 0xad, 0xbe, 0xef, 0x20, 0, 0, 16, 50, 2}));
-  EXPECT_EQ(Bytes(bytes.begin() + 118, bytes.begin() + 120), (Bytes{0, 168}));
+  EXPECT_EQ(Bytes(bytes.begin() + 121, bytes.begin() + 123), (Bytes{0, 168}));
+  EXPECT_EQ(Bytes(bytes.begin() + 70, bytes.begin() + 73), (Bytes{0x20, 0x20, 17})) << "copied streams";
   EXPECT_EQ(Bytes(bytes.begin() + 38, bytes.begin() + 54), Bytes(16, 0x5e)) << "the proof";
   EXPECT_EQ(Bytes(bytes.begin() + 54, bytes.begin() + 66), (Bytes{1, 2, 3, 4, 5, 6, 7, 8, 0xaa, 0xbb, 0xcc, 0xdd}))
       << "the alternate";
@@ -87,6 +93,11 @@ TEST(Messages, EveryFieldOfSetupIsChecked) {
       {"an alternate without a link", [](controlplane::Setup& s) { s.alternate.link = {}; }},
       {"a stream between two circuits'", [](controlplane::Setup& s) { s.stream_to_egress = 1; }},
       {"a stream past the last", [](controlplane::Setup& s) { s.stream_to_ingress = kStreams; }},
+      {"a copied stream between two circuits'", [](controlplane::Setup& s) { s.copied.stream = 1; }},
+      {"a copied stream past the last", [](controlplane::Setup& s) { s.copied.stream = kStreams; }},
+      {"a copied stream without a window", [](controlplane::Setup& s) { s.copied.window = 0; }},
+      {"a short window", [](controlplane::Setup& s) { s.copied.window = 12; }},
+      {"a long window", [](controlplane::Setup& s) { s.copied.window = 21; }},
       {"a small hop limit", [](controlplane::Setup& s) { s.hop_limit = kLeastHopLimit - 1; }},
       {"a large hop limit", [](controlplane::Setup& s) { s.hop_limit = kMostHopLimit + 1; }},
       {"a path of one", [](controlplane::Setup& s) { s.path.resize(1); }},
@@ -114,7 +125,7 @@ TEST(Messages, ReservedBitsAndUnknownValuesAreRefused) {
   const auto all = samples();
   EXPECT_TRUE(refused_with(all[0], 1, 4)) << "an unknown flag";
   EXPECT_TRUE(refused_with(all[3], 1, 1)) << "a flag in a reply";
-  EXPECT_TRUE(refused_with(all[3], 3, 1)) << "a reserved byte in a reply";
+  EXPECT_TRUE(refused_with(all[3], 3, 12)) << "a short window in a reply";
   EXPECT_TRUE(refused_with(all[3], 2, 0)) << "a reply from the ingress";
   EXPECT_TRUE(refused_with(all[5], 1, 0)) << "no reason";
   EXPECT_TRUE(refused_with(all[5], 1, to_underlying(CircuitReason::count))) << "an unknown reason";

@@ -25,6 +25,7 @@ inline Setup sample_setup(size_t nodes = 4) {
               .stream_to_egress = 8192,
               .stream_to_ingress = 16,
               .hop_limit = 50,
+              .copied = {.stream = 8224, .window = 17},
               .proof = {},
               .path = {},
               .blob = Bytes(168, 7)};

@@ -62,8 +62,8 @@ class Lab:
 
     @classmethod
     def up(cls, topology_file, name=None, router=None, build=None, say=lambda text: None, ports="packet", mtu=1500):
-        """Builds the lab and returns it when every link is up. `router` is merged over each node's router.yaml; `ports`
-        is one of wires.SORTS, `mtu` theirs."""
+        """Builds the lab and returns it when every link is up. `router` is merged over each node's router.yaml, or what
+        it returns for a node; `ports` is one of wires.SORTS, `mtu` theirs."""
         if ports not in SORTS:
             raise LabError(f"ports {ports!r}: wanted one of {', '.join(SORTS)}")
         if os.geteuid() != 0:
@@ -125,7 +125,8 @@ class Lab:
             folder.mkdir()
             key = run(self.build / "skyctl", "keygen", folder / "key").stdout.strip()
             set_key(topology, node, key)
-            settings = merge(router_settings(self.path, self.links, node, number, self.ports, self.mtu), router)
+            own = router(node) if callable(router) else router
+            settings = merge(router_settings(self.path, self.links, node, number, self.ports, self.mtu), own)
             (folder / "router.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
         (self.path / "topology.yaml").write_text(yaml.safe_dump(topology, sort_keys=False))
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import tempfile
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import row as rows
 import yaml
-from a08_handshake_flood import initiations, rss_kib, start_flood, write_pool
+from a08_handshake_flood import initiations, start_flood, write_pool
 from soak_lab import back, wait_until
 from lablib import Lab, LabError
 from traffic import Iperf, UdpStream, reach
@@ -136,7 +137,7 @@ class Soak:
         ended = gone() and (time.sleep(0.3) or gone())
         self.row.expect(not ended, f"processes ended by themselves: {ended}\n"
                         + "\n".join(self.lab.log(*each) for each in ended or []))
-        self.samples.append((seconds, {(node, role): (rss_kib(self.pids[node, role]),
+        self.samples.append((seconds, {(node, role): (own_kib(self.pids[node, role]),
                                                       len(os.listdir(f"/proc/{self.pids[node, role]}/fd")))
                                        for node in STEADY for role in ("data", "control")}))
 
@@ -167,6 +168,12 @@ class Soak:
         self.row.figure(f"memory grew by {100 * part:.2f} % {span} at most ({worst}, {figures})")
         most = MOST_GROWTH if seconds >= LONG_S else MOST_GROWTH_SHORT
         self.row.expect(part < most, f"wanted below {100 * most:g} %, found {grown}")
+
+
+def own_kib(pid):
+    """Resident memory less what is shared: pages of the rings come in one by one, and their number is fixed."""
+    status = dict(re.findall(r"^(VmRSS|RssShmem):\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M))
+    return int(status["VmRSS"]) - int(status["RssShmem"])
 
 
 def slope_of(points):

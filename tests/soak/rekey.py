@@ -31,11 +31,6 @@ def without_control_planes(row, seconds):
         time.sleep(seconds)
         after = epochs(lab, folder)
         results = [stream.finish() for stream in streams]
-        for node in lab.nodes:
-            lab.start(node, "control")
-        for node in lab.nodes:
-            wait_until(lambda node=node: lab.healthy(node), 30,
-                       lambda node=node: lab.skyctl(node, "health", check=False).stdout)
         least, most = max(1, int(seconds / (LEAST_EPOCH_S + 0.6))), seconds // LEAST_EPOCH_S + 1
         # The wire has seven bits of the step: the least number with these bits that is enough.
         steps = {node: least + (after[node] - before[node] - least) % 128 for node in lab.nodes}
@@ -43,6 +38,11 @@ def without_control_planes(row, seconds):
                    f"datagrams, {sum(r['lost'] for r in results)} lost, epochs stepped {steps}")
         row.expect(all(result["lost"] == result["duplicates"] == 0 for result in results), f"{results}")
         row.expect(all(step <= most for step in steps.values()), f"wanted {least} to {most} steps, found {steps}")
+        for node in lab.nodes:
+            lab.start(node, "control")
+        for node in lab.nodes:
+            wait_until(lambda node=node: lab.healthy(node), 30,
+                       lambda node=node: lab.skyctl(node, "health", check=False).stdout)
 
 
 def epochs(lab, folder):

@@ -133,7 +133,8 @@ InstallError check_member(const MemberMessage& member, const Capacities& capacit
   const bool protects = member.alternate_link != kNoLink;
   if (protects && to_underlying(member.alternate_link) >= capacities.links) return InstallError::bad_index;
   return ok_if(within(member.hop_limit, kLeastHopLimit, kLargestHopLimit) && member.route != kControlRoute &&
-               member.consume != kControlRoute && member.stream < kStreams && is_copied_word(member.copied) &&
+               member.consume != kControlRoute && member.stream + capacities.workers <= kStreams &&
+               is_copied_word(member.copied) &&
                (!protects || (member.alternate_route != kControlRoute && member.alternate_consume != kControlRoute)) &&
                within(member.mtu, kLeastMtu, kLargestMtu) && is_circuit_treatment(member.treatment));
 }

@@ -1,24 +1,21 @@
 #include "dataplane/stages/settle.h"
 
+#include <array>
 #include <cassert>
 
 #include "dataplane/stages/observe.h"
 
 namespace sky::dataplane {
 
-namespace {
-
-void free_one(Context& context, const Slot& slot, Counter counter) noexcept {
-  context.count(counter);
-  rte_pktmbuf_free(slot.mbuf);
-}
-
-}  // namespace
-
 void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept {
   if (context.watch != nullptr) [[unlikely]]
     observe(context, batch, stage);
-  unsigned kept = 0;
+  unsigned kept = 0, gone = 0;
+  std::array<rte_mbuf*, kBurst> free;  // at once: a flood is mostly drops
+  const auto end = [&](const Slot& slot, auto why) {
+    context.count(why);
+    free[gone++] = slot.mbuf;
+  };
   for (Slot& slot : batch) {
     switch (slot.verdict) {
       case Verdict::next:
@@ -32,23 +29,23 @@ void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept
         egress->add() = slot;
         break;
       case Verdict::consumed:
-        free_one(context, slot, Counter::delivered_local);
+        end(slot, Counter::delivered_local);
         break;
       case Verdict::delivered:
-        free_one(context, slot, Counter::delivered_tun);
+        end(slot, Counter::delivered_tun);
         break;
       case Verdict::punted:
-        free_one(context, slot, Counter::punted);
+        end(slot, Counter::punted);
         break;
       case Verdict::held:
       case Verdict::handed:
         break;
       case Verdict::drop:
-        context.count(slot.drop);
-        rte_pktmbuf_free(slot.mbuf);
+        end(slot, slot.drop);
         break;
     }
   }
+  if (gone != 0) rte_pktmbuf_free_bulk(free.data(), gone);
   batch.count = kept;
 }
 

@@ -139,6 +139,13 @@ TEST(Values, GroupAndMember) {
   EXPECT_EQ(with(member, [](auto& m) { m.route = kControlRoute; }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.consume = kControlRoute; }), kValue);
   EXPECT_EQ(with(member, [](auto& m) { m.stream = kStreams; }), kValue);
+  MemberMessage last = member;
+  last.stream = kStreams - 2;
+  Capacities several = kSizes;
+  several.workers = 2;
+  EXPECT_EQ(check_value(InstallMessage::of(last), several), kNone);
+  several.workers = 3;
+  EXPECT_EQ(check_value(InstallMessage::of(last), several), kValue) << "a stream for each worker";
   EXPECT_EQ(with(member, [](auto& m) { m.copied = 16; }), kValue) << "without a window";
   EXPECT_EQ(with(member, [](auto& m) { m.copied = copied_word({.stream = 16, .window = 20}); }), kNone);
   EXPECT_EQ(with(member, [](auto& m) { m.copied = copied_word({.stream = 16, .window = 21}); }), kValue);

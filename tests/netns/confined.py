@@ -65,7 +65,7 @@ def attach_as(path, user, group):
             try:
                 peer.connect(str(path))
                 reply, descriptors, _, _ = socket.recv_fds(peer, 4096, 8)
-                text = f"{struct.unpack_from('<I', reply, 40)[0]} {len(descriptors)}"
+                text = f"{struct.unpack_from('<I', reply, 44)[0]} {len(descriptors)}"
             except OSError as error:
                 text = type(error).__name__
         os.write(writer, text.encode())

@@ -10,9 +10,10 @@ TITLE = "mixed versions: refused in words, nothing crashes, what stands goes on 
 CI = FULL = "all fields of the contract, all frame versions, a live dataplane"
 
 MAGIC = 0x3165676465796B73
-SIZES = struct.Struct("<Q8I")  # AttachRequest
-REPLY = struct.Struct("<Q8III3Q")  # AttachReply
-WRONG_ABI, ABI_VERSION = 2, 9  # where it stands in a reply: after magic and sizes
+FIELDS = 9  # of AbiSizes
+REQUEST = struct.Struct(f"<Q{FIELDS}I4x")  # AttachRequest
+REPLY = struct.Struct(f"<Q{FIELDS}III4x3Q")  # AttachReply
+WRONG_ABI, STATUS = 2, 1 + FIELDS  # where it stands in a reply: after magic and sizes
 
 
 def ask(path, request):
@@ -22,7 +23,7 @@ def ask(path, request):
         peer.connect(str(path))
         peer.send(request)
         reply = peer.recv(4096)
-    return REPLY.unpack(reply)[ABI_VERSION] if len(reply) == REPLY.size else None
+    return REPLY.unpack(reply)[STATUS] if len(reply) == REPLY.size else None
 
 
 def run(row):
@@ -36,13 +37,13 @@ def run(row):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
             peer.settimeout(5)
             peer.connect(str(lab.path / "b1" / "dataplane.sock"))
-            peer.send(SIZES.pack(MAGIC, *[0] * 8))
-            sizes = REPLY.unpack(peer.recv(4096))[1:9]
+            peer.send(REQUEST.pack(MAGIC, *[0] * FIELDS))
+            sizes = REPLY.unpack(peer.recv(4096))[1:STATUS]
         refused = 0
-        for field in range(8):
+        for field in range(FIELDS):
             for by in (-1, 1):
                 other = [value + by * (at == field) for at, value in enumerate(sizes)]
-                status = ask(lab.path / "b1" / "dataplane.sock", SIZES.pack(MAGIC, *other))
+                status = ask(lab.path / "b1" / "dataplane.sock", REQUEST.pack(MAGIC, *other))
                 row.expect(status == WRONG_ABI, f"sizes {other}: status {status}")
                 refused += 1
         time.sleep(1)  # some traffic, however quick the answers were

@@ -56,7 +56,8 @@ std::optional<uint32_t> dump_member(const IndexTable<Group>& groups, uint32_t fr
     for (; slot < kMaxMembers; ++slot) {
       if (!view.has(slot)) continue;
       MemberMessage member = view.members[slot].put;
-      member.live = group->live(view, slot) ? 1 : 0;
+      // As events tell it: one that comes back with its link has none to tell.
+      member.live = group->lives[slot].live.load(std::memory_order_relaxed) ? 1 : 0;
       row = InstallMessage::of(member);
       return index * kMaxMembers + slot + 1;
     }

@@ -403,6 +403,23 @@ TEST_F(Circuits, OverAParallelLinkItStaysTheSameCircuit) {
   EXPECT_FALSE(live(0));
 }
 
+TEST_F(Circuits, ADumpTellsOfItsLifeWhatEventsTell) {
+  add(one, 0);
+  run(10);
+  node.port(0).push(left.ping(false, 1'000'000));
+  node.turn();
+  ASSERT_FALSE(node.tables->links.find(left.link)->usable());
+  ASSERT_TRUE(live(0));
+  InstallMessage row;
+  ASSERT_TRUE(node.tables->dump(Table::members, 0, row));
+  EXPECT_EQ(1, row.as<MemberMessage>().live) << "no event will say so when the link is up again";
+  one.answers = false;
+  for (int i = 0; i < 20 && live(0); ++i) run(500);
+  ASSERT_FALSE(live(0));
+  ASSERT_TRUE(node.tables->dump(Table::members, 0, row));
+  EXPECT_EQ(0, row.as<MemberMessage>().live);
+}
+
 TEST_F(Circuits, APutResetsNothing) {
   add(one, 0);
   run(500);

@@ -30,14 +30,14 @@ FAULTS = {
              "if (circuit == nullptr || circuit->state != CircuitState::up) return;",
              "if (circuit->state != CircuitState::up) return;"),
     "frame": ("dataplane/stages/route.cc", "if (slot.length != whole) {", "if (slot.length > whole) {"),
-    "handshake": ("controlplane/session/noise.cc", "if (!cipher_.open(hash_, sealed, out)) return false;",
-                  "static_cast<void>(cipher_.open(hash_, sealed, out));"),
+    "handshake": ("controlplane/session/handshake.cc", "seen.run == theirs.run && theirs.attempt <= seen.attempt",
+                  "seen.run == theirs.run && theirs.attempt < seen.attempt"),
     "inner": ("dataplane/stages/inner.h", "if (bytes.size() < 40) return false;", ""),
     "install": ("dataplane/agent/values.cc", "to_underlying(rule.session) >= capacities.sessions", "false"),
     "open": ("dataplane/stages/egress.cc", "packet_header(slot.data).size.get() < sizeof(DatagramHeader)", "false"),
     "sequence": ("dataplane/crypto/replay_window.h", "return next_ - counter <= Bits &&", "return"),
     "signal": ("controlplane/signalling/messages.cc", "|| rest_.size() != size->get()", "|| rest_.size() < size->get()"),
-    "yaml": ("dataplane/base/config.cc", "scalar::integer(1280, 9216)", "scalar::integer(0, 9216)"),
+    "yaml": ("dataplane/base/config_error.cc", "return escaped(line);", "return line;"),
 }
 
 

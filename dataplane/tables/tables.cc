@@ -298,119 +298,13 @@ void Tables::put_rule(const RuleMessage& message) {
 
 void Tables::delete_rule(RouteId route) {
   const uint32_t index = rules.index_of(route);
-  release_streams(standing(index));
+  const RuleMessage old = standing(index);
+  release_streams(old);
   rules.erase(route);
-  replace_rate(route, nullptr);
+  if (old.rate_kbit_s != 0) replace_rate(route, nullptr);
   resting_.insert(index);
   quiescence_.retire([this, index] { resting_.erase(index); });
   stats.header().rules.set(stats.header().rules.get() - 1);
-}
-
-// --- groups
-
-namespace {
-
-uint32_t member_word(const MemberMessage& member) {
-  return to_underlying(member.group) * kMaxMembers + member.slot + 1;
-}
-
-}  // namespace
-
-void Tables::replace_view(Group& group, std::unique_ptr<GroupView> view) {
-  if (const GroupView* old = group.view.exchange(view.release(), std::memory_order_acq_rel)) {
-    quiescence_.retire([old] { delete old; });
-  }
-}
-
-void Tables::put_group(const GroupMessage& message) {
-  const uint32_t index = to_underlying(message.group);
-  Group* group = groups.find(index);
-  const bool fresh = group == nullptr;
-  if (fresh) {
-    group = new Group(config_.workers);
-    group->index = message.group;
-  }
-  const GroupView* old = group->view.load(std::memory_order_relaxed);
-  auto view = old == nullptr ? std::make_unique<GroupView>() : std::make_unique<GroupView>(*old);
-  view->put = message;
-  replace_view(*group, std::move(view));
-  if (!fresh) return;
-  groups.set(index, group);
-  group_indices_.insert(index);
-  timed_stale_ = true;
-}
-
-void Tables::put_member(const MemberMessage& message) {
-  Group& group = *groups.find(to_underlying(message.group));
-  Session* session = sessions.find(to_underlying(message.session));
-  const auto add = [&](unsigned stream) {
-    page_of(*session, stream);
-    if (std::ranges::find(session->send_streams, stream) == session->send_streams.end())
-      session->send_streams.push_back(static_cast<uint16_t>(stream));
-  };
-  for (unsigned worker = 0; worker < config_.workers; ++worker) {
-    add(message.stream + worker);
-    if (message.copied != 0) add(copied_streams(message.copied).stream + worker);
-  }
-  Link* link = links.find(to_underlying(message.link));
-  auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
-  if (view->has(message.slot)) {
-    const Member& before = view->members[message.slot];
-    forget_consume(before.put);
-    if (before.link->owner() != link->owner()) leave_to_another(group, message.slot);
-  }
-  Link* alternate = message.alternate_link == kNoLink ? nullptr : links.find(to_underlying(message.alternate_link));
-  view->members[message.slot] = {message, link, alternate, session};
-  view->present |= static_cast<uint8_t>(1u << message.slot);
-  member_of(message.consume).store(member_word(message), std::memory_order_relaxed);
-  if (message.alternate_link != kNoLink)
-    member_of(message.alternate_consume).store(member_word(message), std::memory_order_relaxed);
-  replace_view(group, std::move(view));
-  timed_stale_ = true;  // a circuit comes to life at once: packets may wait for it
-}
-
-/// The slot's member goes, and its worker with it, before one of another worker comes.
-void Tables::leave_to_another(Group& group, uint8_t slot) {
-  auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
-  const unsigned before = view->members[slot].link->owner();
-  view->present &= static_cast<uint8_t>(~(1u << slot));
-  replace_view(group, std::move(view));
-  quiescence_.wait();
-  stats.member(group.index, slot, before).rtt_ns.set(0);
-}
-
-void Tables::forget_consume(const MemberMessage& member) {
-  // Another slot may have taken the circuit over: puts come before deletes.
-  const auto forget = [&](RouteId consume) {
-    std::atomic<uint32_t>& word = member_of(consume);
-    if (word.load(std::memory_order_relaxed) == member_word(member)) word.store(0, std::memory_order_relaxed);
-  };
-  forget(member.consume);
-  if (member.alternate_link != kNoLink) forget(member.alternate_consume);
-}
-
-void Tables::delete_member(GroupIndex index, uint8_t slot) {
-  Group& group = *groups.find(to_underlying(index));
-  auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
-  forget_consume(view->members[slot].put);
-  view->present &= static_cast<uint8_t>(~(1u << slot));
-  replace_view(group, std::move(view));
-}
-
-void Tables::delete_group(GroupIndex index) {
-  Group* group = groups.find(to_underlying(index));
-  groups.set(to_underlying(index), nullptr);
-  group_indices_.erase(to_underlying(index));
-  retire(group);
-  timed_stale_ = true;
-}
-
-std::optional<MemberMessage> Tables::member(GroupIndex index, uint8_t slot) const {
-  const Group* group = groups.find(to_underlying(index));
-  if (group == nullptr || slot >= kMaxMembers) return std::nullopt;
-  const GroupView& view = *group->view.load(std::memory_order_relaxed);
-  if (!view.has(slot)) return std::nullopt;
-  return view.members[slot].put;
 }
 
 // --- destinations

@@ -130,8 +130,10 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   bool busy = false;
   // Each port is the first in its turn: what fills a queue is not always the same neighbour's.
   const size_t ports = context_.ports.size();
-  for (size_t i = 0; i < ports; ++i) busy |= poll_port(PortIndex{static_cast<uint16_t>((first_port_ + i) % ports)});
-  first_port_ = (first_port_ + 1) % ports;
+  const auto after = [ports](size_t port) { return port + 1 == ports ? 0 : port + 1; };
+  for (size_t i = 0, port = first_port_; i < ports; ++i, port = after(port))
+    busy |= poll_port(PortIndex{static_cast<uint16_t>(port)});
+  first_port_ = after(first_port_);
   busy |= poll_others();
   if (!context_.held.empty()) release();  // before what comes behind them
   if (context_.number == 0 && context_.tun != nullptr && now_ns >= next_tun_poll_ns_) busy |= poll_tun();

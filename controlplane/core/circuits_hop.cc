@@ -183,7 +183,7 @@ void Circuits::take_copied(Circuit& circuit, const CopiedStreams& asked) {
 }
 
 void Circuits::pass_on(Circuit& circuit, Setup& setup) {
-  if (!usable_way(circuit.down) && !links_.usable(circuit.down.link)) {
+  if (!usable_way(circuit.down)) {
     refuse(circuit.up, setup, CircuitReason::link_down);
     circuit.reply_due = false;
     return;

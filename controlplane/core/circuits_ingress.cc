@@ -124,7 +124,7 @@ void Circuits::send_setup(Circuit& circuit) {
   asking.at = context_.now + (kFirstRetry_ns << asking.attempt);
   ++asking.attempt;
   schedule(circuit);
-  if (!usable_way(circuit.down) && !links_.usable(circuit.down.link)) return;
+  if (!usable_way(circuit.down)) return;
   Setup setup{.refresh = circuit.state == CircuitState::up,
               .standby = circuit.standby,
               .attempt = static_cast<uint8_t>(asking.attempt - 1),

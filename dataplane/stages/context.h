@@ -26,7 +26,8 @@ struct PortOutput {
   static constexpr unsigned kFrames = 4 * kBurst;
   std::array<std::array<rte_mbuf*, kFrames>, kQueues> frames;
   std::array<uint16_t, kQueues> count{};
-  std::array<uint16_t, kQueues> waiting{};  ///< of `count`: since an earlier turn
+  std::array<uint16_t, kQueues> waiting{};  ///< of `count`: what the port left over last time
+  bool refused = false;                     ///< it took less than all this turn: not asked again before its end
 };
 
 inline constexpr unsigned kMarkedFrom = kBurst;  ///< frames that a port left over: from here on packets are marked

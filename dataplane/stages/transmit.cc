@@ -33,6 +33,7 @@ void flush_port(Context& context, size_t index) noexcept {
     if (left == 0) left = flush_queue(context, *context.ports[index], stats, output, level);
     queued.set(queued.get() - output.waiting[level] + output.count[level]);
     output.waiting[level] = output.count[level];
+    output.refused |= left != 0;
   }
 }
 
@@ -40,7 +41,7 @@ void flush_port(Context& context, size_t index) noexcept {
 
 void queue_frame(Context& context, uint16_t port, unsigned level, rte_mbuf* frame) noexcept {
   PortOutput& output = context.outputs[port];
-  if (output.count[level] == PortOutput::kFrames) flush_port(context, port);
+  if (output.count[level] == PortOutput::kFrames && !output.refused) flush_port(context, port);
   if (output.count[level] == PortOutput::kFrames) {
     context.stats_of(PortIndex{port}).full.add(1);
     context.count(Drop::port_full);
@@ -70,7 +71,10 @@ void transmit(Context& context, Batch& batch) noexcept {
 }
 
 void flush(Context& context) noexcept {
-  for (size_t port = 0; port < context.outputs.size(); ++port) flush_port(context, port);
+  for (size_t port = 0; port < context.outputs.size(); ++port) {
+    flush_port(context, port);
+    context.outputs[port].refused = false;
+  }
 }
 
 bool any_waiting(const Context& context) noexcept {

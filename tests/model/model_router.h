@@ -62,6 +62,7 @@ class ModelRouter {
   }
 
   void frame(unsigned port, const Bytes& frame, uint64_t now_ns) {
+    now_ns_ = now_ns;
     ++out_.change.received;
     if (std::exchange(port_, port) != port) ++burst_;
     if (frame.size() < 60) return drop(Drop::frame_short);
@@ -74,8 +75,8 @@ class ModelRouter {
     if (kind == 3) {
       const Bytes message = part(inside, 16);
       const bool returned = carries_a_proof(message);
-      if (!of_source_[{port, part(frame, 6, 6), returned}].take(50'000'000, 20, now_ns) ||
-          !of_port_[{port, returned}].take(2'000'000, 50, now_ns))
+      if (!of_source_[{port, part(frame, 6, 6), returned}].take(50'000'000, 20, now_ns_) ||
+          !of_port_[{port, returned}].take(2'000'000, 50, now_ns_))
         return drop(Drop::punt_metered);
       return punt(message);
     }
@@ -206,9 +207,8 @@ class ModelRouter {
     const uint64_t asker = get(payload, 8, 8);
     if (asker >> 63 != 0) return punt(payload);
     const auto group = asker >> 35 == 0 ? groups_.find(static_cast<uint32_t>(asker >> 3)) : groups_.end();
-    // The driver's clocks lie in the past or far ahead.
     const bool good = group != groups_.end() && (asker & 7) == 0 && group->second.member &&
-                      group->second.member->consume == rule.route_id && payload[0] == 0;
+                      group->second.member->consume == rule.route_id && get(payload, 0, 8) <= now_ns_;
     good ? local() : drop(Drop::bad_control);
   }
   void deliver(const Rule& rule, const Bytes& datagram, unsigned ecn) {
@@ -294,6 +294,7 @@ class ModelRouter {
   uint16_t port_mtu_;
   unsigned port_ = UINT_MAX;  ///< of the burst under way
   uint64_t burst_ = 1;
+  uint64_t now_ns_ = 0;
   Outcome out_;
   std::map<uint32_t, Link> links_;
   std::map<uint32_t, Session> sessions_;

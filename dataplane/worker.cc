@@ -179,31 +179,16 @@ bool Worker::poll_port(PortIndex index) noexcept {
   const uint16_t n = port.rx_burst(queue_of(index), frames.data(), kBurst);
   if (n < kBurst) context_.tables.polls.emptied(index, context_.number, context_.now_ns);
   if (n == 0) return false;
-  uint64_t bytes = 0;
-  for (unsigned i = 0; i < n; ++i) {
-    Slot& slot = batch_.add();
-    slot = {};
-    slot.mbuf = frames[i];
-    slot.data = rte_pktmbuf_mtod(frames[i], uint8_t*);
-    slot.length = rte_pktmbuf_data_len(frames[i]);
-    bytes += slot.length;
-  }
   PortStats& stats = context_.stats_of(index);
+  context_.count(Counter::received, n);
   stats.received.add(n);
-  stats.received_bytes.add(bytes);
-  process(index, batch_);
+  stats.received_bytes.add(classify(context_, index, {frames.data(), n}, batch_));
+  if (batch_.count == 0) return true;
+  settle(context_, batch_, Stage::classify);
+  open(context_, batch_);
+  settle(context_, batch_, Stage::open);
+  process_opened(batch_);
   return true;
-}
-
-void Worker::process(PortIndex port, Batch& batch) noexcept {
-  context_.count(Counter::received, batch.count);
-  if (context_.watch != nullptr) [[unlikely]]
-    observe_received(context_, port, batch);
-  classify(context_, port, batch);
-  settle(context_, batch, Stage::classify);
-  open(context_, batch);
-  settle(context_, batch, Stage::open);
-  process_opened(batch);
 }
 
 bool Worker::poll_others() noexcept {

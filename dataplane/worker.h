@@ -34,7 +34,6 @@ class Worker {
   /// One turn of the loop at `now_ns`; true when it found anything to do. run() is this and sleep.
   bool turn(uint64_t now_ns) noexcept;
   /// The packets read from a port in one turn go through here; benchmarks call it with frames of their own.
-  void process(PortIndex port, Batch& batch) noexcept;
   /// The same for plain IP packets, data[length] as ingress() wants them.
   void process_plain(Batch& batch) noexcept;
   /// Hands queued frames to the ports.

@@ -86,7 +86,7 @@ struct Context {
     return member_stats[size_t{to_underlying(group.index)} * kMaxMembers + slot];
   }
   void count(Counter counter, uint64_t n = 1) { stats.counters[static_cast<size_t>(counter)].add(n); }
-  void count(Drop reason) { stats.drops[static_cast<size_t>(reason)].add(1); }
+  void count(Drop reason, uint64_t n = 1) { stats.drops[static_cast<size_t>(reason)].add(n); }
 };
 
 /// Where the parts of a frame lie, from the first byte of the carrier payload.

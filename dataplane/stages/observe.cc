@@ -199,8 +199,8 @@ void observe_one(Context& context, Slot& slot, Stage stage, const Link* link, Po
 
 /// By what its header says: nobody looked at the frame yet.
 const Link* link_of(const Context& context, const Slot& slot) noexcept {
-  if (slot.length < sizeof(EthernetHeader) + sizeof(LinkHeader)) return nullptr;
-  const LinkHeader& header = link_header(slot.data + sizeof(EthernetHeader));
+  if (slot.mbuf->data_len < sizeof(EthernetHeader) + sizeof(LinkHeader)) return nullptr;
+  const LinkHeader& header = link_header(slot.data);
   if (header.version_kind >> 4 != kFrameVersion || kind_of(header) > FrameKind::clear) return nullptr;
   return context.tables.links.find(header.link_index.get());
 }
@@ -230,13 +230,11 @@ void observe_made(Context& context, Batch& batch) noexcept {
   for (Slot& slot : batch) follow(*context.watch, slot, without_frame(slot), slot.link->index, port_of(slot.link));
 }
 
-void observe_received(Context& context, PortIndex port, Batch& batch) noexcept {
+void observe_received(Context& context, PortIndex port, Slot& slot) noexcept {
   context.polled = port;
-  for (Slot& slot : batch) {
-    const Verdict verdict = std::exchange(slot.verdict, Verdict::next);
-    observe_one(context, slot, Stage::receive, link_of(context, slot), port);
-    slot.verdict = verdict;
-  }
+  const Verdict verdict = std::exchange(slot.verdict, Verdict::next);
+  observe_one(context, slot, Stage::receive, link_of(context, slot), port);
+  slot.verdict = verdict;
 }
 
 void observe_refused(Context& context, PortIndex port, rte_mbuf* frame) noexcept {

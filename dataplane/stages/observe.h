@@ -13,8 +13,8 @@ namespace sky::dataplane {
 void observe(Context& context, Batch& batch, Stage stage) noexcept;
 /// Before seal, behind which nobody can tell any more what a packet is; no copies.
 void observe_made(Context& context, Batch& batch) noexcept;
-/// Before classify: whole frames.
-void observe_received(Context& context, PortIndex port, Batch& batch) noexcept;
+/// A frame that came in, before anything was done to it.
+void observe_received(Context& context, PortIndex port, Slot& slot) noexcept;
 /// A frame that the port did not take.
 void observe_refused(Context& context, PortIndex port, rte_mbuf* frame) noexcept;
 /// A handshake frame that leaves.

@@ -1,8 +1,8 @@
 #include "dataplane/stages/settle.h"
 
-#include <array>
 #include <cassert>
 
+#include "dataplane/stages/ended.h"
 #include "dataplane/stages/observe.h"
 
 namespace sky::dataplane {
@@ -10,11 +10,12 @@ namespace sky::dataplane {
 void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept {
   if (context.watch != nullptr) [[unlikely]]
     observe(context, batch, stage);
-  unsigned kept = 0, gone = 0;
-  std::array<rte_mbuf*, kBurst> free;  // at once: a flood is mostly drops
-  const auto end = [&](const Slot& slot, auto why) {
-    context.count(why);
-    free[gone++] = slot.mbuf;
+  if (batch.count == 0) return;
+  unsigned kept = 0;
+  Ended ended(batch.slots[0].mbuf->pool);
+  const auto end = [&](const Slot& slot, Counter counter) {
+    context.count(counter);
+    ended.add(slot.mbuf);
   };
   for (Slot& slot : batch) {
     switch (slot.verdict) {
@@ -41,11 +42,11 @@ void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept
       case Verdict::handed:
         break;
       case Verdict::drop:
-        end(slot, slot.drop);
+        ended.drop(slot.mbuf, slot.drop);
         break;
     }
   }
-  if (gone != 0) rte_pktmbuf_free_bulk(free.data(), gone);
+  ended.finish(context);
   batch.count = kept;
 }
 

@@ -1,6 +1,7 @@
 // Acts on the verdicts of a batch: counts and frees drops, frees what ended here, moves Datagrams for this node to
 // `egress`, and compacts the rest in order. The one place where a packet can leave a batch, so nothing leaks and each
-// loss has one reason. On exit every slot's verdict is `drop` again, so that the next stage must decide.
+// loss has one reason (what classify refuses never enters one). On exit every slot's verdict is `drop` again, so that
+// the next stage must decide.
 #pragma once
 
 #include "dataplane/protocol/watch.h"

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A fault in what a fuzz target looks at, one after the other, in a copy of the tree: each must be found out.
 
-    tests/fuzz/planted.py [TARGET...]      those that have one (FAULTS), some minutes
+    tests/fuzz/planted.py [TARGET...]      or all of them, a quarter of an hour
 
 A target that finds nothing here would find nothing anywhere. Where a fault's place is gone the code was changed: plant
 another. Sanitizers and fuzzer are as in `scripts/test fuzz`.
@@ -23,10 +23,18 @@ SECONDS = 120
 
 # target: file, what stands there, what takes its place
 FAULTS = {
+    "api": ("controlplane/api/api.cc", "if (!request.admin)", "if (false)"),
     "attach_control": ("controlplane/install/counters.cc", "layout.bytes > page.bytes()", "false"),
+    "attach_dataplane": ("dataplane/protocol/shm_ring.h", "|| tail - head_ > capacity_", ""),
+    "core": ("controlplane/core/requests.cc", "finish(request);\n  return true;", "finish(request);\n  return false;"),
+    "frame": ("dataplane/stages/classify.cc", "frame.data_len >= kShortest && ", ""),
     "handshake": ("controlplane/session/handshake.cc", "seen.run == theirs.run && theirs.attempt <= seen.attempt",
                   "seen.run == theirs.run && theirs.attempt < seen.attempt"),
     "inner": ("dataplane/stages/inner.h", "if (bytes.size() < 40) return false;", ""),
+    "install": ("dataplane/agent/check.cc", "view_.has_link(LinkIndex{static_cast<uint16_t>(to.index)})", "true"),
+    "open": ("dataplane/stages/egress.cc", "!source_fits(context, slot, from[i])", "false"),
+    "sequence": ("dataplane/stages/route.cc", "class_of(header.class_ecn) != class_of(found.head.treatment)",
+                 "false"),
     "signal": ("controlplane/signalling/messages.cc", "|| rest_.size() != size->get()", "|| rest_.size() < size->get()"),
     "yaml": ("dataplane/base/config_error.cc", "return escaped(line);", "return line;"),
 }

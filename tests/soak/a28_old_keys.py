@@ -6,6 +6,7 @@ no search.
 """
 
 import base64
+import functools
 import os
 import struct
 import subprocess
@@ -75,6 +76,7 @@ def aes_sbox():
 SBOX = aes_sbox()
 
 
+@functools.cache
 def round_keys(key):
     """The 15 round keys of AES-256 (FIPS 197, 5.2)."""
     words, constant = [key[at : at + 4] for at in range(0, 32, 4)], 1
@@ -195,9 +197,11 @@ def run(row):
         spy = Path(folder) / "keys"
         os.environ.update(LD_PRELOAD=str(rows.BUILD / "tests/soak/libkey_spy.so"), SKYEDGE_KEY_SPY=str(spy))
         psk = new_psk(Path(folder) / "psk")
-        settings = {"links": {"a1-b1": {"psk": str(Path(folder) / "psk")}},
+        # Patient: a process that stands still to be looked through is not to be taken for a dead one.
+        settings = {"links": {"a1-b1": {"psk": str(Path(folder) / "psk"), "liveness": {"interval": "300ms"}}},
                     "rekey": {"time": f"{RENEWAL_S}s", "handshake": f"{RENEWAL_S}s"},
-                    "circuits": {"refresh": f"{REFRESH_S}s", "idle": "5s"}}  # a tenth: how often traffic is seen
+                    # Idle: a tenth of it is how often traffic is seen.
+                    "circuits": {"refresh": f"{REFRESH_S}s", "idle": "5s", "probe": {"interval": "300ms"}}}
         try:
             with two_nodes(settings) as lab:
                 # Both ways: a receiver lets go of a chain when a frame came under the one that follows.

@@ -52,14 +52,18 @@ class Soak:
             self.sorts[number % len(self.sorts)]()
             self.look(time.monotonic() - start)
             load.tend()
+            if number % (60 // interval) == 0:
+                self.tell_progress(seconds)
             time.sleep(max(0.0, start + number * interval - time.monotonic()))
         self.whole()
-        load.settled_laps(self.row)
+        laps = load.settled_laps()
         load.finish(self.row)
         self.row.figure(f"{sum(self.faults.values())} faults in {time.monotonic() - start:.0f} s "
                         f"({', '.join(f'{count} {what}' for what, count in sorted(self.faults.items()))})")
         self.come_to_rest()
         self.judge_memory(seconds)
+        # Last, so that two hours have said the rest whatever a busy machine did in these two seconds.
+        self.row.expect(all(lap["lost"] == lap["duplicates"] == 0 for lap in laps), f"after the last fault: {laps}")
 
     # --- faults
 
@@ -141,6 +145,11 @@ class Soak:
                                                       len(os.listdir(f"/proc/{self.pids[node, role]}/fd")))
                                        for node in STEADY for role in ("data", "control")}))
 
+    def tell_progress(self, seconds):
+        at, held = self.samples[-1]
+        memory = ", ".join(f"{node} {role} {kib} KiB" for (node, role), (kib, _) in held.items())
+        print(f"# {at / 60:.0f} of {seconds / 60:.0f} min: {sum(self.faults.values())} faults, {memory}", flush=True)
+
     def come_to_rest(self):
         """Without load all that came in has gone out, and every buffer is home."""
         def at_rest(node):
@@ -208,13 +217,12 @@ class Load:
         except (LabError, KeyError):  # a1 is being started
             self.tcp = None
 
-    def settled_laps(self, row):
-        """With no fault any more nothing is lost."""
+    def settled_laps(self):
+        """What is lost in 2 s without a fault: wanted is nothing."""
         for stream in self.streams:
             stream.lap()
         time.sleep(2)
-        laps = [stream.lap() for stream in self.streams]
-        row.expect(all(lap["lost"] == lap["duplicates"] == 0 for lap in laps), f"after the last fault: {laps}")
+        return [stream.lap() for stream in self.streams]
 
     def finish(self, row):
         if self.tcp:

@@ -56,7 +56,9 @@ void WatchedTables::expect_tables() const {
       const auto wanted = rows_.find(controlplane::key_of(row).value());
       ASSERT_NE(wanted, rows_.end()) << "table " << unsigned{to_underlying(table)} << " holds what nobody put";
       EXPECT_TRUE(controlplane::same_row(controlplane::without_state(row), wanted->second))
-          << "a row of table " << unsigned{to_underlying(table)} << " is not as it was put";
+          << "a row of table " << unsigned{to_underlying(table)}
+          << " is not as it was put: " << testing::PrintToString(wanted->second.body) << ", found "
+          << testing::PrintToString(row.body);
     }
   }
   EXPECT_EQ(found, rows_.size()) << "rows are missing";

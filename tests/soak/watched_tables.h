@@ -2,6 +2,7 @@
 // model and by its values, and what should stand after it is kept, to be compared with what a dump shows.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 
@@ -22,7 +23,11 @@ class WatchedTables final : public dataplane::Applier {
   void expect_tables() const;
 
   bool stage_destination(const DestinationMessage& put) override {
-    note(put);
+    // Of destinations and rules no table keeps the bytes without a meaning, which anything may be scribbled over.
+    DestinationMessage kept = put;
+    kept.pad = 0;
+    std::ranges::fill(kept.rest, uint8_t{0});
+    note(kept);
     return tables_.stage_destination(put);
   }
   void stage_delete_destination(const DestinationMessage& key) override {
@@ -52,7 +57,9 @@ class WatchedTables final : public dataplane::Applier {
     tables_.put_key_chain(chain);
   }
   void put_rule(const RuleMessage& rule) override {
-    note(rule);
+    RuleMessage kept = rule;
+    kept.pad = 0;
+    note(kept);
     tables_.put_rule(rule);
   }
   void put_group(const GroupMessage& group) override {

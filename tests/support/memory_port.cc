@@ -11,7 +11,16 @@
 
 #include "drivers/eal.h"
 
-#ifdef __SANITIZE_ADDRESS__
+// g++ has a macro for it, clang++ a feature.
+#ifdef __has_feature
+#define SKY_ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define SKY_ADDRESS_SANITIZER 1
+#else
+#define SKY_ADDRESS_SANITIZER 0
+#endif
+
+#if SKY_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
 #else
 #define ASAN_POISON_MEMORY_REGION(address, bytes) static_cast<void>(address)

@@ -33,8 +33,7 @@ class Worker {
   void run(const std::atomic<bool>& stop) noexcept;
   /// One turn of the loop at `now_ns`; true when it found anything to do. run() is this and sleep.
   bool turn(uint64_t now_ns) noexcept;
-  /// The packets read from a port in one turn go through here; benchmarks call it with frames of their own.
-  /// The same for plain IP packets, data[length] as ingress() wants them.
+  /// Plain IP packets go through here, data[length] as ingress() wants them; benchmarks call it with their own.
   void process_plain(Batch& batch) noexcept;
   /// Hands queued frames to the ports.
   void flush() noexcept;

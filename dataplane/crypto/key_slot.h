@@ -149,7 +149,7 @@ class FailedTags {
     Count& count = counts_[slot_index(key.epoch)];
     const bool same = count.generation.load(std::memory_order_relaxed) == key.generation;
     count.failed.store(same ? count.failed.load(std::memory_order_relaxed) + 1 : 1, std::memory_order_relaxed);
-    count.generation.store(key.generation, std::memory_order_release);  // a key's count is never another's
+    count.generation.store(key.generation, std::memory_order_release);  // never a key's with the count of one before it
   }
   uint64_t of(const KeySlot& key) const noexcept {
     const Count& count = counts_[slot_index(key.epoch)];

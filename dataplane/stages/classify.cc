@@ -96,12 +96,11 @@ void admit(PortIndex port, Link& link, Slot& slot) noexcept {
 }  // namespace
 
 uint64_t classify(Context& context, PortIndex port, std::span<rte_mbuf* const> frames, Batch& batch) noexcept {
-  const drivers::Port& from = *context.ports[to_underlying(port)];
   const Wire wire{.ether_type = context.ether_types[to_underlying(port)],
-                  .longest = from.mtu() + uint32_t{sizeof(EthernetHeader)}};
+                  .longest = context.ports[to_underlying(port)]->mtu() + uint32_t{sizeof(EthernetHeader)}};
   const IndexTable<Link>& links = context.tables.links;
   const bool watched = context.watch != nullptr;
-  Ended ended(from.pool());
+  Ended ended;
   uint64_t bytes = 0;
   for (size_t i = 0; i < frames.size(); ++i) {
     if (i + kBufferAhead < frames.size()) rte_prefetch0(frames[i + kBufferAhead]);

@@ -17,11 +17,6 @@ namespace sky::dataplane {
 /// At most kBurst, then finish(). Nothing of a buffer may be read after it was added.
 class Ended {
  public:
-  /// Buffers of other pools than that one go back by themselves.
-  explicit Ended(rte_mempool* pool) : pool_(pool) {}
-  Ended(const Ended&) = delete;
-  Ended& operator=(const Ended&) = delete;
-
   void add(rte_mbuf* buffer) noexcept {
     // What rte_pktmbuf_free_bulk does, but for its look at the second cache line: `next` of one segment is null.
     struct {
@@ -30,8 +25,11 @@ class Ended {
     static_assert(offsetof(rte_mbuf, nb_segs) == offsetof(rte_mbuf, refcnt) + sizeof(counts.references));
     std::memcpy(&counts, &buffer->refcnt, sizeof(counts));
     const bool whole = counts.references == 1 && counts.segments == 1 && RTE_MBUF_DIRECT(buffer);
-    if (!whole || buffer->pool != pool_) [[unlikely]]
-      return rte_pktmbuf_free(buffer);
+    if (!whole || buffer->pool != pool_) [[unlikely]] {
+      // Those of another pool than the first one's go back by themselves.
+      if (!whole || count_ != 0) return rte_pktmbuf_free(buffer);
+      pool_ = buffer->pool;
+    }
     buffers_[count_++] = buffer;
   }
   void drop(rte_mbuf* buffer, Drop why) noexcept {
@@ -62,7 +60,7 @@ class Ended {
     }
   }
 
-  rte_mempool* const pool_;
+  rte_mempool* pool_ = nullptr;
   std::array<rte_mbuf*, kBurst> buffers_;
   std::array<Drop, kBurst> reasons_;
   unsigned count_ = 0, drops_ = 0;

@@ -10,9 +10,8 @@ namespace sky::dataplane {
 void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept {
   if (context.watch != nullptr) [[unlikely]]
     observe(context, batch, stage);
-  if (batch.count == 0) return;
   unsigned kept = 0;
-  Ended ended(batch.slots[0].mbuf->pool);
+  Ended ended;
   const auto end = [&](const Slot& slot, Counter counter) {
     context.count(counter);
     ended.add(slot.mbuf);

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A fault in what a fuzz target looks at, one after the other, in a copy of the tree: each must be found out.
 
-    tests/fuzz/planted.py [TARGET...]      or all of them, a quarter of an hour
+    tests/fuzz/planted.py [TARGET...]      or all of them, half an hour
 
 A target that finds nothing here would find nothing anywhere. Where a fault's place is gone the code was changed: plant
 another. Sanitizers and fuzzer are as in `scripts/test fuzz`.

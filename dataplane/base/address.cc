@@ -13,6 +13,10 @@ namespace {
 constexpr std::string_view kAddressLabel = "skyedge address v1";
 constexpr std::string_view kWantedAddress = "an IPv6 or IPv4 address such as 2001:db8::1 or 10.1.0.1";
 
+constexpr uint16_t kLeastPort = 1024;
+constexpr std::string_view kWantedTcpAddress =
+    "an address and a port from 1024 to 65535 such as [::1]:9477 or 127.0.0.1:9477";
+
 constexpr uint8_t most_bits(Family family) {
   return family == Family::ipv4 ? 32 : 128;
 }
@@ -63,11 +67,31 @@ Result<MacAddress> parse_mac(std::string_view text) {
   return mac;
 }
 
+Result<TcpAddress> parse_tcp_address(std::string_view text) {
+  const auto colon = text.rfind(':');
+  std::string_view host = text.substr(0, colon);
+  const auto digits = colon == text.npos ? std::string_view() : text.substr(colon + 1);
+  const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (brackets) host = host.substr(1, host.size() - 2);
+  const auto address = parse_address(host);
+  const char* end = digits.data() + digits.size();
+  uint16_t port = 0;
+  const auto [stop, error] = std::from_chars(digits.data(), end, port);
+  const bool valid = error == std::errc{} && stop == end && port >= kLeastPort && !digits.starts_with('0');
+  if (!valid || !address || brackets != (address->family == Family::ipv6)) return fail("{}", kWantedTcpAddress);
+  return TcpAddress{*address, port};
+}
+
 std::string to_string(const IpAddress& address) {
   char text[INET6_ADDRSTRLEN] = {};
   const int family = address.family == Family::ipv4 ? AF_INET : AF_INET6;
   inet_ntop(family, address.bytes.data(), text, sizeof text);
   return text;
+}
+
+std::string to_string(const TcpAddress& endpoint) {
+  const bool brackets = endpoint.address.family == Family::ipv6;
+  return fmt::format("{}{}{}:{}", brackets ? "[" : "", to_string(endpoint.address), brackets ? "]" : "", endpoint.port);
 }
 
 std::string to_string(const Prefix& prefix) {

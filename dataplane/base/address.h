@@ -29,12 +29,22 @@ struct Prefix {
   auto operator<=>(const Prefix&) const = default;
 };
 
+/// What a server of TCP listens at.
+struct TcpAddress {
+  IpAddress address;
+  uint16_t port = 0;
+  auto operator<=>(const TcpAddress&) const = default;
+};
+
 /// The parsers fail with what they wanted; found text is the caller's to quote.
 Result<IpAddress> parse_address(std::string_view text);
 Result<Prefix> parse_prefix(std::string_view text);
 Result<MacAddress> parse_mac(std::string_view text);
+/// `[::1]:9477` or `127.0.0.1:9477`; ports from 1024, as those below are not open to a process without capabilities.
+Result<TcpAddress> parse_tcp_address(std::string_view text);
 
 std::string to_string(const IpAddress& address);
+std::string to_string(const TcpAddress& endpoint);
 std::string to_string(const Prefix& prefix);
 std::string to_string(const MacAddress& mac);
 

@@ -314,6 +314,14 @@ void read_sockets(Fields& fields, const Place& root, RouterConfig& config) {
   }
 }
 
+void read_metrics(const Place& place, std::optional<MetricsConfig>& metrics) {
+  Fields fields(place);
+  const auto type = scalar::tcp_address();
+  const auto listen = fields.need("listen", type.wanted);
+  if (!listen) return;
+  if (const auto value = listen->read(type)) metrics = {*value, listen->mark()};
+}
+
 /// Ports without a worker of their own go round.
 void place_ports(Report& report, RouterConfig& config) {
   const size_t workers = config.dataplane.workers.size();
@@ -348,6 +356,7 @@ RouterConfig read_root(const Place& root) {
   read_file_path(fields, "topology", "the path of topology.yaml", config.file, config.topology_file,
                  config.topology_mark);
   read_sockets(fields, root, config);
+  if (const auto place = fields.find("metrics")) read_metrics(*place, config.metrics);
   if (const auto place = fields.find("users")) {
     Fields users(*place);
     read_user(users, "control", config.users.control);

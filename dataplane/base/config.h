@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/base/address.h"
 #include "dataplane/base/config_error.h"
 #include "dataplane/base/ids.h"
 #include "dataplane/base/units.h"
@@ -126,6 +127,12 @@ struct UsersConfig {
   UserName dataplane{"skyedge-data"};  ///< may be what the control plane attaches to
 };
 
+/// Where the control plane serves its figures to Prometheus.
+struct MetricsConfig {
+  TcpAddress listen;
+  Mark mark;  ///< of `listen`
+};
+
 /// Paths are resolved: those of files against the directory of router.yaml, sockets against
 /// `runtime`.
 struct RouterConfig {
@@ -137,6 +144,7 @@ struct RouterConfig {
   std::string runtime = "/run/skyedge";
   std::string dataplane_socket;
   std::string api_socket;
+  std::optional<MetricsConfig> metrics{};  ///< absent: not served
   UsersConfig users;
   std::string tun = "sky0";       ///< interface name, at most 15 bytes
   std::vector<PortConfig> ports;  ///< position = PortIndex

@@ -100,6 +100,9 @@ Scalar<IpAddress> ip_address() {
 Scalar<Prefix> ip_prefix() {
   return {"an IPv6 or IPv4 prefix", parse_prefix};
 }
+Scalar<TcpAddress> tcp_address() {
+  return {"an address and a port such as [::1]:9477", parse_tcp_address};
+}
 Scalar<PublicKey> public_key() {
   return {"an Ed25519 public key in base64", parse_public_key};
 }

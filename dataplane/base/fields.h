@@ -47,6 +47,7 @@ Scalar<uint64_t> rate(uint64_t least_bps, uint64_t most_bps);
 Scalar<MacAddress> mac_address();
 Scalar<IpAddress> ip_address();
 Scalar<Prefix> ip_prefix();
+Scalar<TcpAddress> tcp_address();
 Scalar<PublicKey> public_key();
 
 template <typename T>

@@ -31,6 +31,20 @@ TEST(Address, RefusesWhatIsNone) {
   }
 }
 
+TEST(TcpAddress, ReadsAndWrites) {
+  for (const char* text : {"[::1]:9477", "[::]:1024", "[2001:db8::a1]:65535", "127.0.0.1:9477", "0.0.0.0:9477"}) {
+    EXPECT_EQ(to_string(parse_tcp_address(text).value()), text);
+  }
+}
+
+TEST(TcpAddress, RefusesWhatIsNone) {
+  for (const char* text : {"", ":9477", "::1", "::1:9477", "[::1]", "[::1]:", "[::1]9477", "[127.0.0.1]:9477",
+                           "127.0.0.1", "127.0.0.1:1023", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1: 9477",
+                           "127.0.0.1:9477 ", "[]:9477", "[:9477", "localhost:9477", "[::1]:09477"}) {
+    EXPECT_FALSE(parse_tcp_address(text)) << text;
+  }
+}
+
 TEST(Prefix, ReadsAndWrites) {
   for (const char* text :
        {"0.0.0.0/0", "10.1.0.0/16", "10.1.2.3/32", "::/0", "2001:db8:a::/48", "8000::/1", "::1/128"}) {

@@ -67,6 +67,14 @@ TEST(RouterConfig, PathsStartFromTheFileAndSocketsFromRuntime) {
   EXPECT_EQ(parse_router(kMinimal, "router.yaml")->identity_file, "a1.key");
 }
 
+TEST(RouterConfig, MetricsAreServedWhereTheFileSaysSo) {
+  EXPECT_FALSE(accepted(kMinimal).metrics);
+  const RouterConfig config = accepted(std::string(kMinimal) + "metrics: { listen: '[::1]:9477' }\n");
+  ASSERT_TRUE(config.metrics);
+  EXPECT_EQ(to_string(config.metrics->listen), "[::1]:9477");
+  EXPECT_EQ(config.metrics->mark.line, 7u);
+}
+
 TEST(RouterConfig, EveryValueArrives) {
   const RouterConfig config = accepted(R"(
 version: 1

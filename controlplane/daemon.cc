@@ -92,7 +92,7 @@ Daemon::Daemon(Parts parts)
           [this](Event&& event) { dispatch(std::move(event)); },
           [this](const SeenPacket& record) {
             api_.packets().seen(record);
-            answer_late();
+            server_.wake();
           }) {
   for (const PortConfig& port : router_.ports) names_.ports.push_back(port.name);
   for (const LinkConfig& link : router_.links) names_.links.push_back(link.name);
@@ -110,12 +110,11 @@ Result<> Daemon::start() {
     return {};
   };
   if (auto made = timer(core_timer_, [this] { dispatch(Tick{}); }); !made) return made;
-  if (auto made = timer(server_timer_, [this] { turn_api(); }); !made) return made;
+  if (auto prepared = server_.prepare(loop_); !prepared) return prepared;
   if (auto made = timer(housekeeping_, [this] { housekeep(); }); !made) return made;
   if (auto made = timer(traffic_timer_, [this] { look_for_traffic(); }); !made) return made;
   if (auto stops = loop_.stop_on_signals(); !stops) return stops;
   loop_.keep_watchdog_fed();
-  serve_api();
   housekeep();
   look_for_traffic();
   core_timer_.arm(core_.next_deadline());
@@ -132,7 +131,7 @@ void Daemon::dispatch(Event&& event) {
     const Event next = std::move(events_.front());
     events_.pop_front();
     if (std::holds_alternative<Attached>(next)) tun_.renew();
-    if (std::holds_alternative<Detached>(next) && api_.packets().detached()) answer_late();
+    if (std::holds_alternative<Detached>(next) && api_.packets().detached()) server_.wake();
     mtu_unsure_ |= std::holds_alternative<Attached>(next) || std::holds_alternative<Acked>(next);
     for (Action& action : core_.handle(next, EventLoop::now_ns())) carry_out(action);
   }
@@ -154,7 +153,7 @@ void Daemon::carry_out(Action& action) {
                  },
                  [&](Answer& answer) {
                    api_.answer(answer);
-                   answer_late();
+                   server_.wake();
                  },
                  [&](Log& log) { log_line(log.level, log.text); },
              },
@@ -170,30 +169,17 @@ void Daemon::serve_api() {
     if (std::exchange(server_error_, server.error().message) != server_error_) log_warning("{}", server_error_);
     return;
   }
-  server_ = std::move(*server);
-  auto watch = loop_.watch(server_->epoll_fd(), [this] { turn_api(); });
-  if (!watch) return log_error("{}", watch.error().message);
-  server_watch_ = std::move(*watch);
+  if (auto taken = server_.take(std::move(*server)); !taken) log_error("{}", taken.error().message);
 }
 
-void Daemon::turn_api() {
-  server_->run();
-  server_timer_.arm(server_->deadline_ns(EventLoop::now_ns()));
-}
-
-/// A connection that waited for its answer does not wake its server.
-void Daemon::answer_late() {
-  server_timer_.arm(EventLoop::now_ns());
-}
-
-/// What is worth a second's delay: a socket that another process still serves, a kernel that refused, the MTU.
+/// What is worth a second's delay: an address that another process still serves, a kernel that refused, the MTU.
 void Daemon::housekeep() {
   // Handshakes ran on this thread. Copies that the compiler or a library made below are in nobody's hand to wipe.
   sodium_stackzero(kStackBytes);
   if (core_.wants_reattachment()) dataplane_.drop({"it refuses this control plane's batches as such"});
   if (!server_) serve_api();
   tun_.retry();
-  if (api_.packets().tick()) answer_late();
+  if (api_.packets().tick()) server_.wake();
   if (std::exchange(mtu_unsure_, false)) fit_mtu();
   housekeeping_.arm(EventLoop::now_ns() + kHousekeepingNs);
 }
@@ -220,13 +206,17 @@ std::optional<Json> Daemon::show(std::string_view what) {
   if (what == "topology") return topology_;
   const uint64_t now_ns = EventLoop::now_ns();
   const Snapshot snapshot = core_.snapshot(now_ns);
-  return view(what, {.snapshot = snapshot,
-                     .router = router_,
-                     .counters = dataplane_.counters(),
-                     .dataplane_error = dataplane_.error(),
-                     .kernel_error = tun_.error(),
-                     .setups_sent = setups_sent_,
-                     .now_ns = now_ns});
+  return view(what, context(snapshot, now_ns));
+}
+
+ViewContext Daemon::context(const Snapshot& snapshot, uint64_t now_ns) const {
+  return {.snapshot = snapshot,
+          .router = router_,
+          .counters = dataplane_.counters(),
+          .dataplane_error = dataplane_.error(),
+          .kernel_error = tun_.error(),
+          .setups_sent = setups_sent_,
+          .now_ns = now_ns};
 }
 
 }  // namespace sky::controlplane

@@ -17,6 +17,7 @@
 #include "controlplane/kernel/tun_keeper.h"
 #include "controlplane/topology/check.h"
 #include "controlplane/traffic_watch.h"
+#include "controlplane/turned_server.h"
 
 namespace sky::controlplane {
 
@@ -53,8 +54,7 @@ class Daemon final : public ApiBackend {
   void dispatch(Event&& event);
   void carry_out(Action& action);
   void serve_api();
-  void turn_api();
-  void answer_late();
+  ViewContext context(const Snapshot& snapshot, uint64_t now_ns) const;
   void housekeep();
   void look_for_traffic();
   void fit_mtu();
@@ -76,10 +76,8 @@ class Daemon final : public ApiBackend {
   uint64_t setups_sent_ = 0;
 
   Api api_{*this};
-  std::unique_ptr<HttpServer> server_;
+  TurnedServer server_;
   std::string server_error_;
-  EventLoop::Watch server_watch_;
-  EventLoop::Timer server_timer_;
   EventLoop::Timer core_timer_;
   EventLoop::Timer housekeeping_;
   EventLoop::Timer traffic_timer_;

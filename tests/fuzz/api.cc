@@ -235,7 +235,7 @@ class Http {
     ASSERT_EQ(0, ::connect(clients_[who].get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)));
   }
   void turn() {
-    for (int times = 0; times < 3; ++times) server_->run();
+    for (int times = 0; times < 3; ++times) server_->run(0);
   }
   void listen(size_t who) {
     std::array<char, 4096> bytes;

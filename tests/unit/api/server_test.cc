@@ -1,6 +1,7 @@
 #include "controlplane/api/server.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -37,24 +38,31 @@ std::string request(const std::string& method, const std::string& path, const st
 
 class ServerTest : public testing::Test {
  protected:
-  void SetUp() override {
-    auto made = HttpServer::listen(kPath, [this](const Request& asked, HttpServer::Responder respond) {
+  void SetUp() override { serve(HttpServer::listen(kPath, handler())); }
+
+  HttpServer::Handler handler() {
+    return [this](const Request& asked, HttpServer::Responder respond) {
       last = asked;
       if (asked.path == "/late") {
         responders.push_back(std::move(respond));
       } else {
         respond({200, "{\"you\": \"" + asked.method + "\"}"});
       }
-    });
+    };
+  }
+
+  void serve(Result<std::unique_ptr<HttpServer>> made) {
     ASSERT_TRUE(made) << made.error().message;
     server = std::move(*made);
   }
+
+  virtual Descriptor dial() { return connect_to(kPath); }
 
   void turn() {
     for (int i = 0; i < 20; ++i) {
       pollfd waiting{server->epoll_fd(), POLLIN, 0};
       poll(&waiting, 1, 2);
-      server->run();
+      server->run(now_ns);
     }
   }
 
@@ -72,11 +80,12 @@ class ServerTest : public testing::Test {
   }
 
   std::string answer_to(const std::string& text) {
-    const Descriptor client = connect_to(kPath);
+    const Descriptor client = dial();
     say(client, text);
     return hear(client);
   }
 
+  uint64_t now_ns = 1;
   std::unique_ptr<HttpServer> server;
   Request last;
   std::vector<HttpServer::Responder> responders;
@@ -161,6 +170,112 @@ TEST_F(ServerTest, TheSocketIsForUserAndGroup) {
   struct stat status {};
   ASSERT_EQ(stat(kPath.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0660u);
+}
+
+/// The same over TCP.
+class TcpServerTest : public ServerTest {
+ protected:
+  void SetUp() override {
+    take_free_port();
+    endpoint = parse_tcp_address(fmt::format("[::1]:{}", ntohs(address.sin6_port))).value();
+    serve(HttpServer::listen(endpoint, handler()));
+  }
+
+  void take_free_port() {
+    const Descriptor probe(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    address.sin6_family = AF_INET6;
+    address.sin6_addr = in6addr_loopback;
+    socklen_t length = sizeof(address);
+    ASSERT_EQ(bind(probe.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
+    ASSERT_EQ(getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  }
+
+  Descriptor dial() override {
+    Descriptor client(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return {};
+    return client;
+  }
+
+  /// Whether the server ended the connection.
+  static bool ended(const Descriptor& client) {
+    char byte;
+    const ssize_t got = recv(client.get(), &byte, 1, MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno == ECONNRESET);
+  }
+
+  sockaddr_in6 address{};
+  TcpAddress endpoint;
+};
+
+TEST_F(TcpServerTest, AnswersOnceAndNobodyIsAdmin) {
+  const Descriptor client = dial();
+  say(client, "GET /metrics?name=x HTTP/1.1\r\nHost: x\r\n\r\n");  // would stay connected
+  const std::string answer = hear(client);
+  EXPECT_NE(answer.find("200 OK"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("Connection: close"), std::string::npos) << answer;
+  EXPECT_TRUE(ended(client));
+  EXPECT_EQ(last.path, "/metrics");
+  EXPECT_FALSE(last.admin);
+}
+
+TEST_F(TcpServerTest, NoiseIsRefused) {
+  EXPECT_NE(answer_to("\x16\x03\x01 nonsense\r\n\r\n").find(" 400 "), std::string::npos);
+  answer_to(std::string(100'000, 'A'));
+  EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);
+}
+
+TEST_F(TcpServerTest, OneAddressHasNoMoreThanItsShare) {
+  std::vector<Descriptor> slow;
+  for (unsigned i = 0; i < HttpServer::kMostOfOneAddress; ++i) {
+    slow.push_back(dial());
+    say(slow.back(), "GET / HT");
+  }
+  turn();
+  const Descriptor more = dial();
+  turn();
+  EXPECT_TRUE(ended(more));
+  slow.pop_back();
+  turn();
+  EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);
+}
+
+TEST_F(TcpServerTest, WhoSpeaksSlowlyIsNotHeardForEver) {
+  const Descriptor client = dial();
+  say(client, "GET / HTTP/1.1\r\n");
+  turn();
+  EXPECT_LE(server->deadline_ns(now_ns), now_ns + HttpServer::kStrangerNs);
+  now_ns += HttpServer::kStrangerNs - 1;
+  say(client, "A: ");
+  turn();
+  EXPECT_FALSE(ended(client));
+  now_ns += 1;
+  turn();
+  EXPECT_TRUE(ended(client));
+  EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);
+}
+
+TEST_F(TcpServerTest, AnAddressInUseOrElsewhereIsNamed) {
+  const auto busy = HttpServer::listen(endpoint, handler());
+  ASSERT_FALSE(busy);
+  EXPECT_EQ(busy.error().message, to_string(endpoint) + ": Address already in use");
+  const auto foreign = HttpServer::listen(parse_tcp_address("[2001:db8::1]:9477").value(), handler());
+  ASSERT_FALSE(foreign);
+  EXPECT_EQ(foreign.error().message, "[2001:db8::1]:9477: Cannot assign requested address");
+  server.reset();
+  EXPECT_TRUE(HttpServer::listen(endpoint, handler()));
+}
+
+TEST_F(TcpServerTest, BothFamilies) {
+  server.reset();
+  endpoint.address = {};
+  serve(HttpServer::listen(endpoint, handler()));
+  address.sin6_addr = in6addr_any;
+  const uint8_t mapped[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
+  std::copy_n(mapped, 16, address.sin6_addr.s6_addr);
+  EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);
+  server.reset();
+  serve(HttpServer::listen(parse_tcp_address(fmt::format("127.0.0.1:{}", endpoint.port)).value(), handler()));
+  EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);
 }
 
 TEST_F(ServerTest, AnotherUserIsNoAdmin) {

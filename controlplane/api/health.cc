@@ -106,6 +106,7 @@ Json health_view(const ViewContext& context) {
     faults.add(fmt::format("the dataplane does not take {} rows", install.refused),
                "journalctl -u skyedge-controlplane");
   }
+  if (!context.metrics_error.empty()) faults.add(context.metrics_error, "ss -ltnp");
   if (!context.kernel_error.empty()) faults.add(context.kernel_error, "ip address show dev " + context.router.tun);
 
   Json list = faults.take();

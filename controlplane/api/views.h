@@ -22,6 +22,7 @@ struct ViewContext {
   const Counters* counters = nullptr;  ///< null while no dataplane is attached
   std::string dataplane_error;         ///< why it is not
   std::string kernel_error;            ///< what the kernel refused, empty when it took all
+  std::string metrics_error{};         ///< why metrics are not served where they should be, empty when they are
   uint64_t setups_sent = 0;            ///< as ingress, in this control plane's life
   uint64_t now_ns = 0;
 };

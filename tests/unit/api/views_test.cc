@@ -4,71 +4,14 @@
 
 #include "controlplane/api/api.h"
 #include "controlplane/api/health.h"
-#include "tests/support/fake_dataplane.h"
+#include "tests/support/shown_node.h"
 
 namespace sky::controlplane {
 namespace {
 
-constexpr uint64_t kNow = 100'000'000'000;
-
-/// A node a1 that is well: one port, one link, two circuits to d1, and a page of counters.
-class ViewTest : public testing::Test, public ApiBackend {
+class ViewTest : public testing::Test, public test::ShownNode, public ApiBackend {
  protected:
-  ViewTest() {
-    StatsHeader& header = *reinterpret_cast<StatsHeader*>(page.data());
-    header.magic = kStatsMagic;
-    header.abi_version = kAbiVersion;
-    header.counters = kCounters;
-    header.drop_reasons = kDropReasons;
-    header.workers = header.ports = header.links = 1;
-    header.groups = 4;
-    header.heartbeat_ns.set(kNow);
-    worker().heartbeat_ns.set(kNow);
-    port().up.set(1);
-    counters.emplace(*Counters::view(page));
-
-    router.ports.resize(1);
-    router.ports[0].name = "p0";
-    router.ports[0].device = "net_af_packet0,iface=veth0";
-    router.dataplane.workers = {3};
-    snapshot.node = "a1";
-    snapshot.install.attached = true;
-    LinkSnapshot& a1_g1 = snapshot.links.emplace_back();
-    a1_g1.name = "a1-g1";
-    a1_g1.peer = "g1";
-    a1_g1.state = "up";
-    GroupSnapshot& group = snapshot.groups.emplace_back();
-    group.index = GroupIndex{2};
-    group.node = "d1";
-    group.state = "up";
-    for (uint8_t slot = 0; slot < 2; ++slot) {
-      snapshot.paths.emplace_back().to = "d1";
-      MemberSnapshot& own = group.members.emplace_back();
-      own.slot = slot;
-      own.own = own.live = true;
-    }
-    CircuitSnapshot& circuit = snapshot.circuits.emplace_back();
-    circuit.state = "up";
-    circuit.member = true;
-    circuit.group = group.index;
-    circuit.slot = 1;
-    snapshot.destinations.resize(2);
-  }
-
-  WorkerStats& worker() { return at<WorkerStats>(layout.workers); }
-  PortStats& port() { return at<PortStats>(layout.ports); }
-  LinkStats& link() { return at<LinkStats>(layout.links); }
-  MemberStats& member(size_t index) { return (&at<MemberStats>(layout.members))[index]; }
-
-  std::optional<Json> show(std::string_view what) override {
-    return view(what, {.snapshot = snapshot,
-                       .router = router,
-                       .counters = counters ? &*counters : nullptr,
-                       .dataplane_error = "no socket",
-                       .kernel_error = kernel_error,
-                       .setups_sent = 5,
-                       .now_ns = kNow});
-  }
+  std::optional<Json> show(std::string_view what) override { return view(what, context()); }
   void ask(Event&& question) override { questions.push_back(std::move(question)); }
   const std::vector<std::string>& nodes() const override { return others; }
   bool watch(const WatchMessage&) override { return true; }
@@ -93,18 +36,6 @@ class ViewTest : public testing::Test, public ApiBackend {
     return got.value_or(Response{0, ""});
   }
 
-  template <typename T>
-  T& at(size_t offset) {
-    return *reinterpret_cast<T*>(static_cast<char*>(page.data()) + offset);
-  }
-
-  StatsLayout layout = StatsLayout::of(1, 1, 1, 4);
-  Descriptor fd = test::make_memfd(layout.bytes);
-  Mapping page{fd.get(), layout.bytes, PROT_READ | PROT_WRITE};
-  std::optional<Counters> counters;
-  Snapshot snapshot;
-  RouterConfig router;
-  std::string kernel_error;
   std::vector<std::string> others{"a1", "g1", "d1"};
   PacketWatch::Names watched{{"p0"}, {"a1-g1"}};
   std::vector<Event> questions;
@@ -171,26 +102,29 @@ TEST_F(ViewTest, AWellNodeHasNoFault) {
 }
 
 TEST_F(ViewTest, EachFaultIsNamed) {
-  at<StatsHeader>(0).heartbeat_ns.set(kNow - kHangNs - 1);
+  header().heartbeat_ns.set(kNow - kHangNs - 1);
   worker().heartbeat_ns.set(kNow - kHangNs - 1);
-  at<StatsHeader>(0).buffers.set(1000);
-  at<StatsHeader>(0).buffers_free.set(49);
+  header().buffers.set(1000);
+  header().buffers_free.set(49);
   port().up.set(0);
   snapshot.links[0].state = "handshaking";
   snapshot.links[0].last_refusal = "another pre-shared key";
   snapshot.groups[0].members[1].live = false;
   snapshot.install.refused = 1;
   kernel_error = "kernel: sky0: link up: Operation not permitted";
+  metrics_error = "router.yaml:9:12 metrics.listen: found [::1]:9477: Address already in use";
   EXPECT_EQ(faults(),
-            (std::vector<std::string>{
-                "the dataplane's main core hangs", "worker 0 hangs", "less than 5 % of the packet buffers are free",
-                "port p0 (net_af_packet0,iface=veth0) has no carrier",
-                "link a1-g1 to g1 is without keys: another pre-shared key", "1 of 2 circuits to d1 live",
-                "the dataplane does not take 1 rows", "kernel: sky0: link up: Operation not permitted"}));
+            (std::vector<std::string>{"the dataplane's main core hangs", "worker 0 hangs",
+                                      "less than 5 % of the packet buffers are free",
+                                      "port p0 (net_af_packet0,iface=veth0) has no carrier",
+                                      "link a1-g1 to g1 is without keys: another pre-shared key",
+                                      "1 of 2 circuits to d1 live", "the dataplane does not take 1 rows",
+                                      "router.yaml:9:12 metrics.listen: found [::1]:9477: Address already in use",
+                                      "kernel: sky0: link up: Operation not permitted"}));
   snapshot.groups[0].members[0].live = false;
   EXPECT_EQ(faults()[5], "no live circuit to d1");
   snapshot.groups[0].state = "idle";
-  EXPECT_EQ(faults().size(), 7u);
+  EXPECT_EQ(faults().size(), 8u);
 }
 
 TEST_F(ViewTest, ReadersReadAndNoMore) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "controlplane/metrics/metrics.h"
 #include "controlplane/signalling/messages.h"
 #include "controlplane/topology/as_json.h"
 #include "dataplane/base/key_file.h"
@@ -110,7 +111,9 @@ Result<> Daemon::start() {
     return {};
   };
   if (auto made = timer(core_timer_, [this] { dispatch(Tick{}); }); !made) return made;
-  if (auto prepared = server_.prepare(loop_); !prepared) return prepared;
+  for (TurnedServer* server : {&server_, &metrics_server_}) {
+    if (auto prepared = server->prepare(loop_); !prepared) return prepared;
+  }
   if (auto made = timer(housekeeping_, [this] { housekeep(); }); !made) return made;
   if (auto made = timer(traffic_timer_, [this] { look_for_traffic(); }); !made) return made;
   if (auto stops = loop_.stop_on_signals(); !stops) return stops;
@@ -172,12 +175,43 @@ void Daemon::serve_api() {
   if (auto taken = server_.take(std::move(*server)); !taken) log_error("{}", taken.error().message);
 }
 
+/// An address that is not there yet, such as one of the TUN, or that another process still has, is waited for: traffic
+/// must not depend on who watches it.
+void Daemon::serve_metrics() {
+  auto server = HttpServer::listen(router_.metrics->listen, [this](const Request& request, const auto& respond) {
+    respond(answer_scrape(request, [this] { return metrics(); }));
+  });
+  const Result<> taken = server ? metrics_server_.take(std::move(*server)) : std::unexpected(server.error());
+  std::string error;
+  if (taken) {
+    log_info("metrics at http://{}/metrics", to_string(router_.metrics->listen));
+  } else {
+    error = to_string(ConfigError{router_.file,
+                                  router_.metrics->mark,
+                                  "metrics.listen",
+                                  taken.error().message,
+                                  "an address of this machine that nobody else listens at",
+                                  {}});
+  }
+  if (std::exchange(metrics_error_, std::move(error)) != metrics_error_ && !taken) log_error("{}", metrics_error_);
+}
+
+const std::string& Daemon::metrics() {
+  const uint64_t now_ns = EventLoop::now_ns();
+  if (now_ns < metrics_until_ns_) return metrics_;
+  const Snapshot snapshot = core_.snapshot(now_ns);
+  metrics_ = metrics_text(context(snapshot, now_ns));
+  metrics_until_ns_ = now_ns + kScrapeNs;
+  return metrics_;
+}
+
 /// What is worth a second's delay: an address that another process still serves, a kernel that refused, the MTU.
 void Daemon::housekeep() {
   // Handshakes ran on this thread. Copies that the compiler or a library made below are in nobody's hand to wipe.
   sodium_stackzero(kStackBytes);
   if (core_.wants_reattachment()) dataplane_.drop({"it refuses this control plane's batches as such"});
   if (!server_) serve_api();
+  if (router_.metrics && !metrics_server_) serve_metrics();
   tun_.retry();
   if (api_.packets().tick()) server_.wake();
   if (std::exchange(mtu_unsure_, false)) fit_mtu();
@@ -215,6 +249,7 @@ ViewContext Daemon::context(const Snapshot& snapshot, uint64_t now_ns) const {
           .counters = dataplane_.counters(),
           .dataplane_error = dataplane_.error(),
           .kernel_error = tun_.error(),
+          .metrics_error = metrics_error_,
           .setups_sent = setups_sent_,
           .now_ns = now_ns};
 }

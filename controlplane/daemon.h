@@ -1,6 +1,6 @@
 // The thin daemon: turns descriptors into events for the core, and the core's actions into writes. It decides nothing.
 //   dataplane (DataplaneClient), deadlines and requests -> Core::handle -> install, send, answer, log
-// Beside that it keeps the kernel's addresses and routes, and reads the counters for traffic.
+// Beside that it keeps the kernel's addresses and routes, reads the counters for traffic, and serves metrics.
 // One thread. Source: docs/architecture.md, "The control plane".
 #pragma once
 
@@ -24,6 +24,7 @@ namespace sky::controlplane {
 class Daemon final : public ApiBackend {
  public:
   static constexpr uint64_t kHousekeepingNs = 1'000'000'000;
+  static constexpr uint64_t kScrapeNs = 1'000'000'000;  ///< however many ask, metrics are taken anew once in this time
 
   static Result<std::unique_ptr<Daemon>> create(Configuration configuration);
   ~Daemon() override;
@@ -54,7 +55,9 @@ class Daemon final : public ApiBackend {
   void dispatch(Event&& event);
   void carry_out(Action& action);
   void serve_api();
+  void serve_metrics();
   ViewContext context(const Snapshot& snapshot, uint64_t now_ns) const;
+  const std::string& metrics();
   void housekeep();
   void look_for_traffic();
   void fit_mtu();
@@ -78,6 +81,10 @@ class Daemon final : public ApiBackend {
   Api api_{*this};
   TurnedServer server_;
   std::string server_error_;
+  TurnedServer metrics_server_;
+  std::string metrics_error_;
+  std::string metrics_;
+  uint64_t metrics_until_ns_ = 0;
   EventLoop::Timer core_timer_;
   EventLoop::Timer housekeeping_;
   EventLoop::Timer traffic_timer_;

@@ -20,7 +20,7 @@ namespace sky::test {
 
 namespace fs = std::filesystem;
 
-DaemonProcess::DaemonProcess(const std::string& name)
+DaemonProcess::DaemonProcess(const std::string& name, const std::string& more)
     : folder_(fs::temp_directory_path() / ("skyedge-" + name + "-" + std::to_string(getpid()))) {
   fs::create_directories(folder_ / "run");
   std::ofstream(folder_ / "topology.yaml")
@@ -30,7 +30,8 @@ DaemonProcess::DaemonProcess(const std::string& name)
       << "links: {a1-d1: {ends: [a1, d1], delay: 2ms}}\n";
   std::ofstream(folder_ / "router.yaml") << "version: 1\nnode: a1\nidentity: a1.key\ntopology: topology.yaml\n"
                                          << "runtime: " << (folder_ / "run").string() << "\ntun: {name: skytest0}\n"
-                                         << "ports: {p0: {device: net_null0}}\nlinks: {a1-d1: {port: p0}}\n";
+                                         << "ports: {p0: {device: net_null0}}\nlinks: {a1-d1: {port: p0}}\n"
+                                         << more;
 }
 
 DaemonProcess::~DaemonProcess() {
@@ -48,7 +49,9 @@ void DaemonProcess::start() {
   child_ = fork();
   if (child_ != 0) return;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  close_range(STDERR_FILENO + 1, ~0U, 0);  // as a program of its own would begin: what the test holds is the test's
   if (std::freopen((folder_ / "log").c_str(), "w", stderr) == nullptr) _exit(3);
+  std::setvbuf(stderr, nullptr, _IONBF, 0);  // as standard error is
   auto configuration = controlplane::load_configuration(folder_ / "router.yaml");
   if (!configuration) _exit(2);
   auto daemon = controlplane::Daemon::create(std::move(*configuration));

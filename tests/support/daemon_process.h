@@ -11,8 +11,9 @@ namespace sky::test {
 
 class DaemonProcess {
  public:
-  /// Writes the files; listen at dataplane_socket() before start(). `name` tells folders of one process apart.
-  explicit DaemonProcess(const std::string& name = "daemon");
+  /// Writes the files; listen at dataplane_socket() before start(). `name` tells folders of one process apart; `more`
+  /// stands at the end of router.yaml.
+  explicit DaemonProcess(const std::string& name = "daemon", const std::string& more = "");
   ~DaemonProcess();
   DaemonProcess(const DaemonProcess&) = delete;
   DaemonProcess& operator=(const DaemonProcess&) = delete;

@@ -1,7 +1,6 @@
 #include "controlplane/api/server.h"
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,6 +10,7 @@
 #include <filesystem>
 
 #include "controlplane/install/descriptor.h"
+#include "tests/support/tcp.h"
 
 namespace sky::controlplane {
 namespace {
@@ -175,26 +175,8 @@ TEST_F(ServerTest, TheSocketIsForUserAndGroup) {
 /// The same over TCP.
 class TcpServerTest : public ServerTest {
  protected:
-  void SetUp() override {
-    take_free_port();
-    endpoint = parse_tcp_address(fmt::format("[::1]:{}", ntohs(address.sin6_port))).value();
-    serve(HttpServer::listen(endpoint, handler()));
-  }
-
-  void take_free_port() {
-    const Descriptor probe(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    address.sin6_family = AF_INET6;
-    address.sin6_addr = in6addr_loopback;
-    socklen_t length = sizeof(address);
-    ASSERT_EQ(bind(probe.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
-    ASSERT_EQ(getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-  }
-
-  Descriptor dial() override {
-    Descriptor client(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return {};
-    return client;
-  }
+  void SetUp() override { serve(HttpServer::listen(endpoint, handler())); }
+  Descriptor dial() override { return test::dial(endpoint); }
 
   /// Whether the server ended the connection.
   static bool ended(const Descriptor& client) {
@@ -203,8 +185,7 @@ class TcpServerTest : public ServerTest {
     return got == 0 || (got < 0 && errno == ECONNRESET);
   }
 
-  sockaddr_in6 address{};
-  TcpAddress endpoint;
+  TcpAddress endpoint = test::free_tcp_address();
 };
 
 TEST_F(TcpServerTest, AnswersOnceAndNobodyIsAdmin) {
@@ -267,11 +248,9 @@ TEST_F(TcpServerTest, AnAddressInUseOrElsewhereIsNamed) {
 
 TEST_F(TcpServerTest, BothFamilies) {
   server.reset();
-  endpoint.address = {};
+  endpoint.address = parse_address("::").value();
   serve(HttpServer::listen(endpoint, handler()));
-  address.sin6_addr = in6addr_any;
-  const uint8_t mapped[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
-  std::copy_n(mapped, 16, address.sin6_addr.s6_addr);
+  endpoint.address = parse_address("::ffff:127.0.0.1").value();
   EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);
   server.reset();
   serve(HttpServer::listen(parse_tcp_address(fmt::format("127.0.0.1:{}", endpoint.port)).value(), handler()));

@@ -9,13 +9,14 @@
 #include "controlplane/cli/client.h"
 #include "tests/support/daemon_process.h"
 #include "tests/support/fake_dataplane.h"
+#include "tests/support/tcp.h"
 
 namespace sky::controlplane {
 namespace {
 
 class DaemonTest : public testing::Test {
  protected:
-  DaemonTest() { daemon.start(); }
+  explicit DaemonTest(const std::string& more = "") : daemon("daemon", more) { daemon.start(); }
 
   int stop() { return daemon.stop(); }
 
@@ -50,6 +51,15 @@ class DaemonTest : public testing::Test {
 
   std::string faults() { return get("health").body.value("faults", Json::array()).dump(); }
 
+  /// Until `done` or 5 s; what the daemon does by itself no descriptor tells of.
+  template <typename Done>
+  bool wait_for(Done done) {
+    for (int i = 0; i < 100; ++i, std::this_thread::sleep_for(std::chrono::milliseconds(50))) {
+      if (done()) return true;
+    }
+    return false;
+  }
+
   test::DaemonProcess daemon;
   std::unique_ptr<test::FakeDataplane> dataplane = std::make_unique<test::FakeDataplane>(daemon.dataplane_socket());
   ApiClient api{daemon.api_socket()};
@@ -83,9 +93,7 @@ TEST_F(DaemonTest, ComesBackToADataplaneThatWentAway) {
   attach();
   dataplane->hang_up();
   // That its socket was closed the daemon sees in a turn of its own.
-  for (int i = 0; i < 100 && faults().find("no dataplane") == std::string::npos; ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  EXPECT_NE(faults().find("no dataplane"), std::string::npos) << faults();
+  EXPECT_TRUE(wait_for([&] { return faults().find("no dataplane") != std::string::npos; })) << faults();
   EXPECT_EQ(get("counters").body.contains("received"), false);
   attach();
   EXPECT_EQ(dataplane->reply.fence, 2u);
@@ -122,9 +130,78 @@ TEST_F(DaemonTest, AnswersQuestionsThatHaveNoGoodAnswer) {
 }
 
 TEST_F(DaemonTest, ServesTheApiWithoutADataplane) {
-  for (int i = 0; i < 100 && get("health").status == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_TRUE(wait_for([&] { return get("health").status != 0; }));
   EXPECT_NE(faults().find("another control plane may be attached"), std::string::npos) << faults();
   EXPECT_EQ(get("destinations").error, "");
+}
+
+/// The same with an address for metrics.
+class MetricsDaemonTest : public DaemonTest {
+ protected:
+  explicit MetricsDaemonTest(const TcpAddress& listen = test::free_tcp_address())
+      : DaemonTest(fmt::format("metrics: {{listen: '{}'}}\n", to_string(listen))), endpoint(listen) {}
+
+  /// The whole answer; empty when nobody listens.
+  std::string ask(const std::string& method, const std::string& path) {
+    const Descriptor client = test::dial(endpoint);
+    const std::string text = method + " " + path + " HTTP/1.1\r\nHost: x\r\n\r\n";
+    if (!client || send(client.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0) return {};
+    std::string answer;
+    char part[4096];
+    for (ssize_t got = 1; got > 0;) {
+      got = comes(client.get(), 1000) ? recv(client.get(), part, sizeof(part), 0) : -1;
+      if (got > 0) answer.append(part, static_cast<size_t>(got));
+    }
+    return answer;
+  }
+
+  bool told(const std::string& line) { return ask("GET", "/metrics").find("\n" + line + "\n") != std::string::npos; }
+
+  TcpAddress endpoint;
+};
+
+TEST_F(MetricsDaemonTest, ServesThemWithAndWithoutADataplane) {
+  EXPECT_TRUE(wait_for([&] { return told("skyedge_dataplane_attached 0"); })) << daemon.log();
+  attach();
+  StatsLayout& layout = dataplane->layout;
+  reinterpret_cast<PortStats*>(dataplane->counters() + layout.ports)->received.set(42);
+  EXPECT_TRUE(wait_for([&] { return told("skyedge_port_received_frames_total{port=\"p0\"} 42"); }));
+  EXPECT_TRUE(told("skyedge_dataplane_attached 1"));
+  EXPECT_TRUE(told("skyedge_links{state=\"handshaking\"} 1"));
+  EXPECT_EQ(ask("GET", "/").find("HTTP/1.1 404 "), 0u);
+  EXPECT_EQ(ask("GET", "/v1/links").find("HTTP/1.1 404 "), 0u);
+  EXPECT_EQ(ask("POST", "/metrics").find("HTTP/1.1 405 "), 0u);
+  EXPECT_EQ(get("links").error, "");
+  EXPECT_EQ(stop(), 0);
+  EXPECT_EQ(ask("GET", "/metrics"), "");
+}
+
+/// Somebody else listens there when the daemon starts.
+class BusyMetricsTest : public MetricsDaemonTest {
+ protected:
+  BusyMetricsTest() : BusyMetricsTest(test::free_tcp_address()) {}
+  explicit BusyMetricsTest(const TcpAddress& listen) : MetricsDaemonTest(occupied(listen)) {}
+
+  static TcpAddress occupied(const TcpAddress& listen) {
+    const sockaddr_in6 address = test::socket_address(listen);
+    other = Descriptor(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(bind(other.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    EXPECT_EQ(::listen(other.get(), 1), 0);
+    return listen;
+  }
+
+  static inline Descriptor other;
+};
+
+TEST_F(BusyMetricsTest, TheErrorNamesTheLineAndItIsTriedAgain) {
+  const std::string error = "metrics.listen: found " + to_string(endpoint) +
+                            ": Address already in use, wanted an address of this machine that nobody else listens at";
+  EXPECT_TRUE(wait_for([&] { return daemon.log().find(error) != std::string::npos; })) << daemon.log();
+  EXPECT_NE(daemon.log().find("router.yaml:9:19 " + error), std::string::npos) << daemon.log();
+  EXPECT_NE(faults().find(error), std::string::npos) << faults();
+  other = Descriptor();
+  EXPECT_TRUE(wait_for([&] { return told("skyedge_dataplane_attached 0"); })) << daemon.log();
+  EXPECT_EQ(faults().find(error), std::string::npos) << faults();
 }
 
 }  // namespace

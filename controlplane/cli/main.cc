@@ -19,12 +19,14 @@
 #include "controlplane/cli/pcapng.h"
 #include "controlplane/cli/show.h"
 #include "controlplane/cli/table.h"
+#include "controlplane/cli/top.h"
 #include "controlplane/cli/watch.h"
 #include "controlplane/topology/as_json.h"
 #include "controlplane/topology/check.h"
 #include "controlplane/topology/reader.h"
 #include "dataplane/base/key_file.h"
 #include "dataplane/base/key_text.h"
+#include "dataplane/base/units.h"
 
 namespace {
 
@@ -43,6 +45,8 @@ struct Options {
   std::vector<std::string> matches;
   std::vector<std::string> points;
   std::string write = "-";
+  double interval_s = 1;
+  bool once = false;
 };
 
 void print(const std::string& text) {
@@ -112,6 +116,12 @@ int health(const Options& options) {
   if (!reply.error.empty()) return complain(reply);
   print(options.output == "json" ? reply.body.dump(2) + "\n" : health_text(reply.body));
   return reply.body.value("status", Json()) == "ok" ? kFine : kNoAnswer;
+}
+
+int top(const Options& options) {
+  const auto interval_ns = static_cast<uint64_t>(options.interval_s * sky::kSecondNs);
+  const Reply reply = run_top(ApiClient(options.socket), interval_ns, options.once);
+  return reply.error.empty() ? kFine : complain(reply);
 }
 
 /// The round trip to each traced circuit's last hop; null where it did not answer.
@@ -234,6 +244,11 @@ int main(int argc, char** argv) {
       ->add_option("WHAT", options.word)
       ->required()
       ->check(CLI::IsMember(show_words()));
+  CLI::App* moving = command("top", "what moves: rates of ports, links and workers, and what is dropped", top);
+  moving->add_option("--interval", options.interval_s, "seconds between two screens")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  moving->add_flag("--once", options.once, "one screen, an interval's worth");
   CLI::App* pinged = with_output(command("ping", "round trip to a node over each circuit to it", ping));
   pinged->add_option("NODE", options.word)->required();
   pinged->add_option("-c", options.count, "how many, one a second")->check(CLI::Range(1, 1'000'000));

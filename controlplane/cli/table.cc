@@ -78,4 +78,15 @@ std::string human_bytes(uint64_t value_bytes) {
   return in_unit(static_cast<double>(value_bytes), kUnits);
 }
 
+std::string human_rate(double events_s) {
+  static constexpr Unit kUnits[] = {{1, "/s"}, {1e3, "k/s"}, {1e6, "M/s"}, {1e9, "G/s"}};
+  const bool slow = events_s > 0 && events_s < 10;  // one in five seconds is not none
+  return slow ? fmt::format("{:.1f} /s", events_s) : in_unit(events_s, kUnits);
+}
+
+std::string human_bit_rate(double bits_s) {
+  static constexpr Unit kUnits[] = {{1, "bit/s"}, {1e3, "kbit/s"}, {1e6, "Mbit/s"}, {1e9, "Gbit/s"}, {1e12, "Tbit/s"}};
+  return in_unit(bits_s, kUnits);
+}
+
 }  // namespace sky::controlplane

@@ -24,5 +24,7 @@ class Table {
 
 std::string human_duration(uint64_t value_ns);  ///< 850 ns, 1.25 ms, 3.2 s, 12 min, 5 h, 3 d
 std::string human_bytes(uint64_t value_bytes);  ///< 12 B, 3.4 kB, 5.6 GB
+std::string human_rate(double events_s);        ///< 0.2 /s, 12 /s, 3.40 k/s, 5.60 M/s
+std::string human_bit_rate(double bits_s);      ///< 12 bit/s, 3.40 Mbit/s, 9.41 Gbit/s
 
 }  // namespace sky::controlplane

@@ -1,20 +1,8 @@
 #include "controlplane/cli/watch.h"
 
-#include <csignal>
+#include "controlplane/cli/interrupt.h"
 
 namespace sky::controlplane {
-namespace {
-
-volatile std::sig_atomic_t interrupted = 0;
-
-void stop_on_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted = 1; };
-  for (const int number : {SIGINT, SIGTERM, SIGPIPE}) sigaction(number, &action, nullptr);
-}
-
-}  // namespace
-
 Reply PacketFeed::run(const Json& request, const std::function<void()>& begun,
                       const std::function<bool(const Json& record)>& take) {
   stop_on_signals();
@@ -23,7 +11,7 @@ Reply PacketFeed::run(const Json& request, const std::function<void()>& begun,
   const Json id{{"watch", reply.body.at("watch")}};
   begun();
   bool wanted = true;
-  while (wanted && interrupted == 0) {
+  while (wanted && !interrupted()) {
     reply = client_.post("/v1/watch/next", id);
     if (!reply.error.empty()) return reply;
     for (const Json& record : reply.body.at("records")) wanted = wanted && take(record);

@@ -3,6 +3,7 @@
 #include "controlplane/cli/dot.h"
 #include "controlplane/cli/show.h"
 #include "controlplane/cli/table.h"
+#include "controlplane/cli/top.h"
 #include "controlplane/topology/as_json.h"
 
 namespace sky::controlplane {
@@ -38,6 +39,15 @@ TEST(Human, Bytes) {
   EXPECT_EQ(human_bytes(12), "12 B");
   EXPECT_EQ(human_bytes(3'400), "3.40 kB");
   EXPECT_EQ(human_bytes(5'600'000'000), "5.60 GB");
+}
+
+TEST(Human, Rates) {
+  EXPECT_EQ(human_rate(0), "0 /s");
+  EXPECT_EQ(human_rate(0.2), "0.2 /s");
+  EXPECT_EQ(human_rate(850), "850 /s");
+  EXPECT_EQ(human_rate(1'250'000), "1.25 M/s");
+  EXPECT_EQ(human_bit_rate(0), "0 bit/s");
+  EXPECT_EQ(human_bit_rate(9'410'000'000), "9.41 Gbit/s");
 }
 
 TEST(Show, LinksAndWhatIsMissing) {
@@ -108,6 +118,79 @@ TEST(Health, EachFaultWithItsNextStep) {
   body["faults"].push_back({{"fault", "link a1-b1 to b1 is down"}, {"next", "skyctl show links"}});
   EXPECT_NE(health_text(body).find("link a1-b1 to b1 is down  skyctl show links\n"), std::string::npos)
       << health_text(body);
+}
+
+class TopTest : public testing::Test {
+ protected:
+  TopTest() {
+    before.health = Json::parse(R"({"status": "ok", "node": "a1", "domain": "alpha", "as_number": 65001,
+        "address": "fc01::1", "uptime_ns": 3000000000, "links": {"up": 1, "all": 1}, "circuits": {"up": 4, "all": 4},
+        "sessions": {"up": 1, "all": 1}, "destinations": 12, "faults": []})");
+    before.ports = Json::parse(R"([{"port": "p0", "up": true, "received": 1000, "received_bytes": 1000000,
+        "transmitted": 0, "transmitted_bytes": 0, "full": 7}])");
+    before.links = Json::parse(R"([{"link": "a1-g1", "peer": "g1", "state": "up", "rtt_us": 210, "received": 1000,
+        "received_bytes": 1000000, "transmitted": 0, "transmitted_bytes": 0, "bad_tags": 0}])");
+    before.workers = Json::parse(R"([{"worker": 0, "core": 3, "busy_ns": 0, "loops": 5, "sleeps": 5, "received": 1000,
+        "transmitted": 0, "drops": 3, "queued": 0, "held": 1}])");
+    before.drops = Json::parse(R"({"bad_tag": 3, "port_full": 0, "replayed": 9})");
+    before.counters = Json::parse(R"({"buffers": 4096, "buffers_free": 4000})");
+    now = before;
+    now.at_ns = 2'000'000'000;
+  }
+
+  Reading before, now;
+};
+
+TEST_F(TopTest, ShowsWhatMovedInASecond) {
+  now.ports[0].update({{"received", 3000u}, {"received_bytes", 3'000'000u}, {"full", 8u}});
+  now.links[0].update({{"received", 2000u}, {"received_bytes", 2'000'000u}});
+  now.workers[0].update({{"busy_ns", 1'000'000'000u}, {"loops", 20'005u}, {"drops", 13u}, {"queued", 64u}});
+  now.drops.update({{"bad_tag", 4u}, {"port_full", 9u}});
+  EXPECT_EQ(top_text(before, now),
+            "a1  domain alpha, AS 65001  fc01::1  up 3.00 s\n"
+            "links 1/1 up   circuits 4/4 up   sessions 1/1 up   12 destinations\n"
+            "healthy   4000 of 4096 buffers free\n"
+            "\n"
+            "PORT  UP   RECEIVED         BITS  SENT     BITS    FULL\n"
+            "p0    yes  1.00 k/s  8.00 Mbit/s  0 /s  0 bit/s  0.5 /s\n"
+            "\n"
+            "LINK   PEER  STATE     RTT  RECEIVED         BITS  SENT     BITS  BAD TAGS\n"
+            "a1-g1  g1    up     210 us    500 /s  4.00 Mbit/s  0 /s  0 bit/s      0 /s\n"
+            "\n"
+            "WORKER  CORE  BUSY     TURNS  SLEEPS  RECEIVED  SENT   DROPS  QUEUED  HELD\n"
+            "     0     3  50 %  10.0 k/s    0 /s      0 /s  0 /s  5.0 /s      64     1\n"
+            "\n"
+            "DROPPED FOR    RATE  IN ALL\n"
+            "port_full    4.5 /s       9\n"
+            "bad_tag      0.5 /s       4\n");
+}
+
+TEST_F(TopTest, WhatStartedAnewHasNoRateYet) {
+  now.ports[0]["received"] = 5u;
+  now.links[0]["link"] = "a1-x1";  // was not there before
+  now.drops["replayed"] = 1u;
+  now.health["faults"].push_back({{"fault", "no dataplane"}, {"next", "x"}});
+  now.counters = Json::object();
+  const std::string text = top_text(before, now);
+  EXPECT_NE(text.find("p0    yes         -"), std::string::npos) << text;
+  EXPECT_NE(text.find("a1-x1  g1    up     210 us         -"), std::string::npos) << text;
+  EXPECT_NE(text.find("nothing is dropped\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\n1 wrong: skyctl health\n"), std::string::npos) << text;
+}
+
+TEST_F(TopTest, WithoutADataplaneThereAreHeadingsAlone) {
+  now.workers = now.drops = Json::array();
+  now.ports = Json::parse(R"([{"port": "\u001b[2Jp"}, 7, null])");
+  const std::string text = top_text(before, now);
+  EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  EXPECT_NE(text.find("?[2Jp"), std::string::npos) << text;
+}
+
+TEST(Top, ATerminalIsDrawnOverAndNeverScrolled) {
+  EXPECT_EQ(redrawn("ab\n\nlonger\n", 24, 80), "\x1b[Hab\x1b[K\n\x1b[K\nlonger\x1b[K\x1b[J");
+  EXPECT_EQ(redrawn("ab\n\nlonger\n", 3, 4), "\x1b[Hab\x1b[K\n\x1b[K\nlong\x1b[K\x1b[J");
+  EXPECT_EQ(redrawn("a\nb\nc\n", 2, 80), "\x1b[Ha\x1b[K\nb\x1b[K\x1b[J");
+  EXPECT_EQ(redrawn("", 2, 80), "\x1b[H\x1b[J");
 }
 
 TEST(Trace, HopByHop) {

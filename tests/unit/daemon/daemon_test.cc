@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "controlplane/cli/client.h"
+#include "controlplane/cli/top.h"
 #include "tests/support/daemon_process.h"
 #include "tests/support/fake_dataplane.h"
 #include "tests/support/tcp.h"
@@ -127,6 +128,24 @@ TEST_F(DaemonTest, AnswersQuestionsThatHaveNoGoodAnswer) {
   attach();
   EXPECT_EQ(api.post("/v1/ping", Json::object({{"node", "z9"}})).status, 404);
   EXPECT_EQ(api.post("/v1/ping", Json::object({{"node", "d1"}})).status, 504);
+}
+
+TEST_F(DaemonTest, TopShowsWhatMovesBetweenTwoReadings) {
+  attach();
+  auto* ports = reinterpret_cast<PortStats*>(dataplane->counters() + dataplane->layout.ports);
+  std::jthread traffic([&](const std::stop_token& stop) {
+    for (; !stop.stop_requested(); std::this_thread::sleep_for(std::chrono::milliseconds(1))) ports->received.add(1000);
+  });
+  testing::internal::CaptureStdout();
+  const Reply reply = run_top(api, 200'000'000, true);
+  const std::string text = testing::internal::GetCapturedStdout();
+  EXPECT_EQ(reply.error, "");
+  EXPECT_NE(text.find("\na1-d1  d1    handshaking"), std::string::npos) << text;
+  EXPECT_NE(text.find(" k/s"), std::string::npos) << text;
+  EXPECT_EQ(text.find('\x1b'), std::string::npos) << text;
+  traffic = {};
+  EXPECT_EQ(stop(), 0);
+  EXPECT_NE(run_top(api, 1, true).error.find("is skyedge-controlplane running?"), std::string::npos);
 }
 
 TEST_F(DaemonTest, ServesTheApiWithoutADataplane) {

@@ -20,6 +20,7 @@ TWO_NODES = ROOT / "tests" / "netns" / "two-nodes.yaml"
 CONFINED = ROOT / "tests" / "support" / "confined.py"
 NET_ADMIN, IPC_LOCK = 1 << 12, 1 << 14
 NOT_ALLOWED = 3
+METRICS = "[::1]:9477"
 
 
 def confine(folder, etc):
@@ -53,6 +54,17 @@ def expect_capabilities(lab, case):
             case.note(f"{node} {role} {len(threads(lab, node, role))} threads, 0x{most:x}")
 
 
+def scrape(lab, node, path):
+    """(HTTP status, body) of what is served to Prometheus, as seen from the node itself."""
+    ask = f"""import http.client
+connection = http.client.HTTPConnection("{METRICS}", timeout=5)
+connection.request("GET", "{path}")
+answer = connection.getresponse()
+print(answer.status, answer.read().decode())"""
+    status, _, text = lab.run(node, sys.executable, "-c", ask).stdout.partition(" ")
+    return int(status), text
+
+
 def attach_as(path, user, group):
     """What the dataplane answers to somebody: EACCES of the kernel, or the status of its reply."""
     reader, writer = os.pipe()
@@ -82,7 +94,7 @@ with tempfile.TemporaryDirectory() as folder:
     etc = users(ROOT / "conf" / "systemd" / "skyedge.sysusers", Path(folder, "root"))
     ids = {name: int(user) for name, _, user, *_ in (line.split(":") for line in (etc / "passwd").read_text().splitlines())}
     os.environ["SKYEDGE_BUILD"] = str(confine(programs, etc))
-    with lab_up(TWO_NODES) as lab:
+    with lab_up(TWO_NODES, {"metrics": {"listen": METRICS}}) as lab:
         there = lab.addresses("b1")["ipv6"]
         with Case("confined, a ping between two nodes loses nothing") as case:
             reach(lab, "a1", there)
@@ -94,6 +106,12 @@ with tempfile.TemporaryDirectory() as folder:
                         expect(status["Uid"].split() == [str(ids[user])] * 4, f"{name} runs as {status['Uid']}")
                         expect(status["Seccomp"] == "2", f"{name} has no filter")
             expect_capabilities(lab, case)
+        with Case("metrics tell of the links, and of nothing else than they are asked") as case:
+            for node in lab.nodes:
+                status, text = scrape(lab, node, "/metrics")
+                expect(status == 200 and re.search(r"^skyedge_link_up\{link=\"\S+\"\} 1$", text, re.M), f"{status} {text}")
+                expect(scrape(lab, node, "/v1/links")[0] == 404, "another path is answered")
+            case.note(f"{sum(not line.startswith('#') for line in text.splitlines())} series")
         with Case("killed, both come back by themselves") as case:
             for role in ("data", "control"):
                 lab.kill("a1", role)

@@ -27,22 +27,22 @@ struct End {
 /// One packet. `data[length]` is the carrier payload (link header first) between receive and transmit, and the IP
 /// packet between ingress's look-up and its sealing, and after egress's opening.
 struct Slot {
-  rte_mbuf* mbuf;
-  uint8_t* data;
-  Link* link;        ///< arrived on; from `route` and `ingress` on: leaves by
-  Session* session;  ///< egress and ingress
-  End end;           ///< from `route` to `egress`: what its consume rule allows
-  KeySlot* key;      ///< open: receive key
-  uint32_t member;   ///< ingress: group << 3 | member slot
-  uint16_t length;
-  uint16_t stream;  ///< ingress: end-to-end stream
-  Verdict verdict;
-  Drop drop;          ///< why, where the verdict is drop
-  uint8_t hop_limit;  ///< of the frame that leaves
-  uint8_t treatment;  ///< class, least kind and queue (frame.h)
-  Ecn ecn;            ///< of the frame that leaves
-  uint8_t reserved;
-  uint16_t watched;  ///< its number in what a control plane watches (stages/observe.h); 0: none
+  rte_mbuf* mbuf{};
+  uint8_t* data{};
+  Link* link{};        ///< arrived on; from `route` and `ingress` on: leaves by
+  Session* session{};  ///< egress and ingress
+  End end{};           ///< from `route` to `egress`: what its consume rule allows
+  KeySlot* key{};      ///< open: receive key
+  uint32_t member{};   ///< ingress: group << 3 | member slot
+  uint16_t length{};
+  uint16_t stream{};  ///< ingress: end-to-end stream
+  Verdict verdict{};
+  Drop drop{};          ///< why, where the verdict is drop
+  uint8_t hop_limit{};  ///< of the frame that leaves
+  uint8_t treatment{};  ///< class, least kind and queue (frame.h)
+  Ecn ecn{};            ///< of the frame that leaves
+  uint8_t port{};       ///< from `seal` on: leaves by
+  uint16_t watched{};   ///< its number in what a control plane watches (stages/observe.h); 0: none
 };
 static_assert(sizeof(Slot) == 64);
 
@@ -61,6 +61,11 @@ struct Batch {
 inline void drop(Slot& slot, Drop reason) {
   slot.verdict = Verdict::drop;
   slot.drop = reason;
+}
+/// The same, and the answer of whoever asks whether the packet goes on.
+inline bool refuse(Slot& slot, Drop reason) {
+  drop(slot, reason);
+  return false;
 }
 
 inline constexpr uint8_t kControlQueue = 0;

@@ -186,7 +186,8 @@ Result<> Process::make_tables(const RouterConfig& config) {
       .session_keys = key_policy(config.rekey, workers * (kMaxMembers + 1)),  // a stream per member, one copied
       .port_macs = {},
       .polling = {},
-      .copy_windows_bytes = sizes.copy_windows_bytes};
+      .copy_windows_bytes = sizes.copy_windows_bytes,
+      .hugepages = config.dataplane.hugepages};
   for (size_t i = 0; i < ports_.size(); ++i) {
     const PortConfig& port = config.ports[i];
     tables.polling.push_back({.worker = port.worker.value_or(0),

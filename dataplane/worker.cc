@@ -127,6 +127,7 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   context_.now_ns = now_ns;
   context_.watch = context_.channel.watch.load(std::memory_order_acquire);
   context_.worked = false;
+  context_.stage_clock.begin_turn();
   bool busy = false;
   // Each port is the first in its turn: what fills a queue is not always the same neighbour's.
   const size_t ports = context_.ports.size();
@@ -176,9 +177,11 @@ bool Worker::poll_port(PortIndex index) noexcept {
   if (!context_.tables.polls.polls(index, context_.number)) return false;
   drivers::Port& port = *context_.ports[to_underlying(index)];
   std::array<rte_mbuf*, kBurst> frames;
+  context_.stage_clock.start();
   const uint16_t n = port.rx_burst(queue_of(index), frames.data(), kBurst);
   if (n < kBurst) context_.tables.polls.emptied(index, context_.number, context_.now_ns);
   if (n == 0) return false;
+  context_.stage_clock.lap(context_.stats, Stage::receive, n);
   PortStats& stats = context_.stats_of(index);
   context_.count(Counter::received, n);
   stats.received.add(n);
@@ -192,6 +195,7 @@ bool Worker::poll_port(PortIndex index) noexcept {
 }
 
 bool Worker::poll_others() noexcept {
+  context_.stage_clock.start();
   take_over(context_, batch_);
   if (batch_.count == 0) return false;
   settle(context_, batch_, Stage::take_over);
@@ -232,6 +236,7 @@ bool Worker::poll_tun() noexcept {
 }
 
 void Worker::process_plain(Batch& batch) noexcept {
+  context_.stage_clock.start();
   ingress(context_, batch, copies_);
   settle(context_, batch, Stage::ingress);
   send(batch);
@@ -249,6 +254,7 @@ void Worker::release() noexcept {
 
 void Worker::send(Batch& batch) noexcept {
   if (batch.count == 0) return;
+  context_.stage_clock.start();
   if (context_.watch != nullptr) [[unlikely]]
     observe_made(context_, batch);
   seal(context_, batch);
@@ -257,7 +263,9 @@ void Worker::send(Batch& batch) noexcept {
 }
 
 void Worker::flush() noexcept {
+  context_.stage_clock.start();
   dataplane::flush(context_);
+  context_.stage_clock.lap(context_.stats, Stage::transmit, 0);
 }
 
 void Worker::sleep() noexcept {

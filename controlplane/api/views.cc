@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "controlplane/api/health.h"
@@ -225,6 +226,31 @@ Json workers_view(const ViewContext& context) {
   return all;
 }
 
+double tenths(uint64_t of, uint64_t each) {
+  return std::round(10.0 * static_cast<double>(of) / static_cast<double>(each)) / 10;
+}
+
+/// Where each worker's clocks go; stages that nothing came to are left out.
+Json stages_view(const ViewContext& context) {
+  Json all = Json::array();
+  if (context.counters == nullptr) return all;
+  for (size_t worker = 0; worker < context.counters->workers().size(); ++worker) {
+    for (size_t stage = 0; stage < kStages; ++stage) {
+      const StageStats& stats = context.counters->workers()[worker].stages[stage];
+      const uint64_t calls = stats.calls.get(), packets = stats.packets.get(), clocks = stats.clocks.get();
+      if (calls == 0 || packets == 0) continue;
+      all.push_back({{"worker", worker},
+                     {"stage", kStageNames[stage]},
+                     {"calls", calls},
+                     {"packets", packets},
+                     {"clocks", clocks},
+                     {"packets_per_call", tenths(packets, calls)},
+                     {"clocks_per_packet", tenths(clocks, packets)}});
+    }
+  }
+  return all;
+}
+
 /// Flat: every counter of the dataplane in sum, then both sides of the accounting equation, then the two processes.
 Json counters_view(const ViewContext& context) {
   Json all = Json::object();
@@ -264,17 +290,9 @@ Json drops_view(const ViewContext& context) {
 
 using View = Json (*)(const ViewContext&);
 constexpr std::pair<std::string_view, View> kViews[] = {
-    {"health", health_view},
-    {"links", links_view},
-    {"paths", paths_view},
-    {"circuits", circuits_view},
-    {"groups", groups_view},
-    {"sessions", sessions_view},
-    {"ports", ports_view},
-    {"workers", workers_view},
-    {"counters", counters_view},
-    {"drops", drops_view},
-    {"destinations", destinations_view},
+    {"health", health_view}, {"links", links_view},       {"paths", paths_view}, {"circuits", circuits_view},
+    {"groups", groups_view}, {"sessions", sessions_view}, {"ports", ports_view}, {"workers", workers_view},
+    {"stages", stages_view}, {"counters", counters_view}, {"drops", drops_view}, {"destinations", destinations_view},
 };
 
 }  // namespace

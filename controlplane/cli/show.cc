@@ -88,6 +88,14 @@ const std::map<std::string, Columns, std::less<>>& tables() {
         {"SENT", "transmitted"},
         {"DROPS", "drops"},
         {"LAST TURN", "heartbeat_ago_ns", age}}},
+      {"stages",
+       {{"WORKER", "worker"},
+        {"STAGE", "stage"},
+        {"CALLS", "calls"},
+        {"PACKETS", "packets"},
+        {"PACKETS/CALL", "packets_per_call"},
+        {"CLOCKS", "clocks"},
+        {"CLOCKS/PACKET", "clocks_per_packet"}}},
       {"destinations",
        {{"PREFIX", "prefix"}, {"NODE", "node"}, {"DOMAIN", "domain"}, {"STATE", "state"}, {"GROUP", "group"}}},
   };
@@ -148,8 +156,8 @@ std::string up_of_all(const Json& body, const char* what) {
 }  // namespace
 
 const std::vector<std::string>& show_words() {
-  static const std::vector<std::string> words{"links", "paths",   "circuits", "groups", "sessions",
-                                              "ports", "workers", "counters", "drops",  "destinations"};
+  static const std::vector<std::string> words{"links",   "paths",  "circuits", "groups", "sessions",    "ports",
+                                              "workers", "stages", "counters", "drops",  "destinations"};
   return words;
 }
 

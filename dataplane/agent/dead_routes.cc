@@ -38,8 +38,9 @@ bool DeadRoutes::received(const ControlPacket& packet) {
   for (size_t i = 0; i < routes; ++i) {
     Be32 route;
     std::memcpy(&route, &packet.payload[i * sizeof(Be32)], sizeof(route));
-    Drop why;
-    if (const Rule* rule = rules_.find(RouteId{route.get()}, packet.link, why).rule) died(*rule);
+    const RouteId id{route.get()};
+    const Rule& rule = rules_.view().at(id);
+    if (id != kControlRoute && is_for(head_of(rule), id, packet.link)) died(rule);
   }
   return true;
 }

@@ -32,7 +32,7 @@ struct alignas(16) AeadKey {
   std::array<uint8_t, 1008> expanded;
 };
 
-struct AeadOp {
+struct alignas(64) AeadOp {
   const AeadKey* key;
   uint8_t* data;  ///< in place: plaintext or ciphertext
   uint8_t* tag;   ///< kAeadTagBytes: written by seal, compared by open

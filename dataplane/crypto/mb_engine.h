@@ -31,9 +31,10 @@ class MbEngine final : public AeadEngine {
   };
   using Manager = std::unique_ptr<IMB_MGR, FreeManager>;
 
-  explicit MbEngine(Manager manager) : manager_(std::move(manager)) {}
+  MbEngine(Manager manager, bool wide) : manager_(std::move(manager)), wide_(wide) {}
 
   Manager manager_;
+  bool wide_;  ///< it keeps 48 powers of the hash key: AVX-512 and VAES
 };
 
 }  // namespace sky::dataplane

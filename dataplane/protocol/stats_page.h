@@ -14,6 +14,7 @@
 
 #include "dataplane/protocol/counters.h"
 #include "dataplane/protocol/install.h"
+#include "dataplane/protocol/watch.h"
 
 namespace sky {
 
@@ -52,12 +53,22 @@ struct StatsHeader {
   StatsWord buffers_free;
 };
 
+/// Of one stage, in the turns that are timed: one of kTurnsPerTimed.
+struct StageStats {
+  StatsWord calls;    ///< bursts
+  StatsWord packets;  ///< that came into it
+  StatsWord clocks;   ///< of the TSC, with settling what became of them
+};
+inline constexpr unsigned kTurnsPerTimed = 17;  ///< a prime: what has a period of its own shall not fall into step
+inline constexpr size_t kStages = static_cast<size_t>(Stage::count);
+
 struct alignas(64) WorkerStats {
   StatsWord counters[kCounters];
   StatsWord drops[kDropReasons];
   StatsWord heartbeat_ns;
   StatsWord busy_ns;        ///< time in turns that found work
   StatsWord timer_stretch;  ///< times the configured intervals of liveness and probes; above 1: they took too long
+  StageStats stages[kStages];
 };
 
 struct alignas(64) PortStats {

@@ -85,12 +85,28 @@ void make_room_for_tag(Slot& slot) noexcept {
 void admit(PortIndex port, Link& link, Slot& slot) noexcept {
   const LinkConfig& config = *link.config.load(std::memory_order_acquire);
   const FrameKind kind = kind_of(link_header(slot.data));
-  if (config.put.port != port) return drop(slot, Drop::wrong_port);
-  if (to_underlying(kind) > config.put.least_kind) return drop(slot, Drop::weak_kind);
-  if (kind == FrameKind::header && slot.length < kLinkOverhead + kHeaderSealed) return drop(slot, Drop::frame_short);
+  if (config.put.port != port) [[unlikely]]
+    return drop(slot, Drop::wrong_port);
+  if (to_underlying(kind) > config.put.least_kind) [[unlikely]]
+    return drop(slot, Drop::weak_kind);
+  if (kind == FrameKind::header && slot.length < kLinkOverhead + kHeaderSealed) [[unlikely]]
+    return drop(slot, Drop::frame_short);
   if (kind == FrameKind::clear) make_room_for_tag(slot);
   slot.link = &link;
   slot.verdict = Verdict::next;
+}
+
+/// Of a frame that may be shorter than its Ethernet header.
+uint16_t carrier_payload(const rte_mbuf& frame) noexcept {
+  return static_cast<uint16_t>(frame.data_len - std::min<size_t>(frame.data_len, sizeof(EthernetHeader)));
+}
+
+/// A frame that somebody looks at, or of a handshake, or both.
+[[gnu::noinline]] void take_otherwise(Context& context, PortIndex port, Link* link, unsigned faults, Drop why,
+                                      Slot& slot) noexcept {
+  if (context.watch != nullptr) observe_received(context, port, slot);
+  if (faults == 0) return admit(port, *link, slot);
+  is_handshake(faults) ? punt_handshake(context, port, slot) : drop(slot, why);
 }
 
 }  // namespace
@@ -100,46 +116,39 @@ uint64_t classify(Context& context, PortIndex port, std::span<rte_mbuf* const> f
                   .longest = context.ports[to_underlying(port)]->mtu() + uint32_t{sizeof(EthernetHeader)}};
   const IndexTable<Link>& links = context.tables.links;
   const bool watched = context.watch != nullptr;
+  const size_t last = frames.size() - 1;
   Ended ended;
   uint64_t bytes = 0;
   for (size_t i = 0; i < frames.size(); ++i) {
-    if (i + kBufferAhead < frames.size()) rte_prefetch0(frames[i + kBufferAhead]);
-    if (i + kBytesAhead < frames.size()) rte_prefetch0(rte_pktmbuf_mtod(frames[i + kBytesAhead], const uint8_t*));
+    rte_prefetch0(frames[std::min(i + kBufferAhead, last)]);
+    rte_prefetch0(rte_pktmbuf_mtod(frames[std::min(i + kBytesAhead, last)], const uint8_t*));
     rte_mbuf& frame = *frames[i];
-    auto* data = rte_pktmbuf_mtod_offset(&frame, uint8_t*, sizeof(EthernetHeader));
+    auto* ethernet = rte_pktmbuf_mtod(&frame, EthernetHeader*);
+    auto* data = reinterpret_cast<uint8_t*>(ethernet + 1);
     bytes += frame.data_len;
 
     unsigned faults = kUnreadable;
-    Drop why;
     Link* link = nullptr;
     if (wire.can_read(frame)) [[likely]] {
-      const auto& ethernet = *rte_pktmbuf_mtod(&frame, const EthernetHeader*);
       const LinkHeader& header = link_header(data);
       link = links.find(header.link_index.get());
-      faults = (ethernet.ether_type == wire.ether_type ? 0u : kOtherType) | kFaultOfVersionKind[header.version_kind] |
+      faults = (ethernet->ether_type == wire.ether_type ? 0u : kOtherType) | kFaultOfVersionKind[header.version_kind] |
                (unsigned{header.class_ecn} << 4 & kReservedSet) | (link == nullptr ? kNoLink : 0u);
-      why = kDropOfFaults[faults];
-    } else {
-      why = wire.why_not(frame);
     }
-    const bool refused = faults != 0 && !is_handshake(faults);
-    if (refused && !watched) {
+    if (faults == 0 && !watched) [[likely]] {
+      Slot& slot = batch.add();
+      slot = {.mbuf = &frame, .data = data, .length = static_cast<uint16_t>(frame.data_len - sizeof(EthernetHeader))};
+      admit(port, *link, slot);
+      continue;
+    }
+    const Drop why = faults == kUnreadable ? wire.why_not(frame) : kDropOfFaults[faults];
+    if (!watched && !is_handshake(faults)) {
       ended.drop(&frame, why);
       continue;
     }
     Slot& slot = batch.add();
-    slot = {};
-    slot.mbuf = &frame;
-    slot.data = data;
-    slot.length = static_cast<uint16_t>(frame.data_len - std::min<size_t>(frame.data_len, sizeof(EthernetHeader)));
-    if (watched) [[unlikely]]
-      observe_received(context, port, slot);
-    if (refused)
-      drop(slot, why);
-    else if (faults != 0)
-      punt_handshake(context, port, slot);
-    else
-      admit(port, *link, slot);
+    slot = {.mbuf = &frame, .data = data, .length = carrier_payload(frame)};
+    take_otherwise(context, port, link, faults, why, slot);
   }
   ended.finish(context);
   return bytes;

@@ -12,6 +12,7 @@
 #include "dataplane/crypto/aead.h"
 #include "dataplane/stages/damage.h"
 #include "dataplane/stages/handshake_rations.h"
+#include "dataplane/stages/stage_clock.h"
 #include "dataplane/stages/timer_budget.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker_channel.h"
@@ -72,6 +73,7 @@ struct Context {
   std::vector<PortOutput> outputs;  ///< [PortIndex]
   HandshakeRations handshakes;      ///< unauthenticated handshake frames handed to the control plane
   TimerBudget timer_budget{};
+  StageClock stage_clock{};
   DamageWatch damage;
   ControlPacket punt{};                ///< scratch for the channel, up
   ControlPacket injected{};            ///< and down

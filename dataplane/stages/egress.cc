@@ -26,24 +26,20 @@ Drop why_seen(const SessionWindows& windows, const ReplayView& seen, uint64_t co
 }
 
 bool prepare(Context& context, Slot& slot, AeadOp& op, SessionAssociated& associated) noexcept {
-  const auto refuse = [&](Drop why) {
-    drop(slot, why);
-    return false;
-  };
-  if (packet_header(slot.data).size.get() < sizeof(DatagramHeader)) return refuse(Drop::inner_malformed);
+  if (packet_header(slot.data).size.get() < sizeof(DatagramHeader)) return refuse(slot, Drop::inner_malformed);
   slot.session = context.tables.sessions.find(to_underlying(slot.end.session));
-  if (slot.session == nullptr) return refuse(Drop::session_unknown);
+  if (slot.session == nullptr) return refuse(slot, Drop::session_unknown);
   auto& header = *reinterpret_cast<DatagramHeader*>(packet_payload(slot.data));
   const auto [epoch, stream, counter] = unpack(header);
   const bool named = stream >= slot.end.stream && stream < unsigned{slot.end.stream} + slot.end.streams;
   SessionWindows* windows = slot.session->windows(stream);
   if (windows == nullptr || !windows->is_for(static_cast<uint8_t>(context.number), named))
-    return refuse(Drop::session_stream);
+    return refuse(slot, Drop::session_stream);
   slot.key = slot.session->receive.for_session(epoch);
-  if (slot.key == nullptr) return refuse(Drop::session_no_key);
-  if (!windows->takes(*slot.key)) return refuse(Drop::session_stream);
+  if (slot.key == nullptr) return refuse(slot, Drop::session_no_key);
+  if (!windows->takes(*slot.key)) return refuse(slot, Drop::session_stream);
   const ReplayView seen = windows->of(epoch, slot.key->generation);
-  if (!seen.may_accept(counter)) return refuse(why_seen(*windows, seen, counter));
+  if (!seen.may_accept(counter)) return refuse(slot, why_seen(*windows, seen, counter));
 
   associated = {Be64(slot.session->put.load(std::memory_order_acquire)->session_id), Be64(epoch)};
   op.key = &slot.key->key;
@@ -68,26 +64,22 @@ void note_damage(Context& context, RouteId consume) noexcept {
 
 /// After the tag: the window, then data[length] becomes the inner packet.
 bool finish(Context& context, Slot& slot, const AeadOp& op, InnerPacket& inner) noexcept {
-  const auto refuse = [&](Drop why) {
-    drop(slot, why);
-    return false;
-  };
   if (!op.authentic) {
     note_damage(context, RouteId{packet_header(slot.data).route_id.get()});
-    return refuse(Drop::session_bad_tag);
+    return refuse(slot, Drop::session_bad_tag);
   }
   const auto& header = *reinterpret_cast<const DatagramHeader*>(packet_payload(slot.data));
   const auto [epoch, stream, counter] = unpack(header);
   SessionWindows& windows = *slot.session->windows(stream);
   ReplayView seen = windows.of(epoch, slot.key->generation);
-  if (!seen.test_and_set(counter)) return refuse(why_seen(windows, seen, counter));
+  if (!seen.test_and_set(counter)) return refuse(slot, why_seen(windows, seen, counter));
   slot.key->mark_seen();
   slot.session->heard_ns.store(context.now_ns, std::memory_order_relaxed);
   const Ecn outer = ecn_of(link_header(slot.data).class_ecn);
   slot.data = op.data;
   slot.length = static_cast<uint16_t>(op.length);
-  if (!parse_inner({slot.data, slot.length}, inner)) return refuse(Drop::inner_malformed);
-  if (!take_ecn(outer, slot.data, inner.family)) return refuse(Drop::bad_ecn);
+  if (!parse_inner({slot.data, slot.length}, inner)) return refuse(slot, Drop::inner_malformed);
+  if (!take_ecn(outer, slot.data, inner.family)) return refuse(slot, Drop::bad_ecn);
   return true;
 }
 

@@ -38,6 +38,10 @@ void send_packet(Context& context, const ControlPacket& packet, Batch& batch) no
     return context.count(Drop::unknown_link);
   }
   const bool on_route = packet.kind == SlotKind::route_packet;
+  if (on_route && !is_treatment(packet.treatment)) {
+    context.count(Counter::injected_control);
+    return context.count(Drop::bad_control);
+  }
   Slot* slot = make_packet(context, batch, *link, PacketType{packet.type}, on_route ? packet.route : kControlRoute,
                            packet.length, Counter::injected_control);
   if (slot == nullptr) return;

@@ -1,27 +1,17 @@
 #include "dataplane/stages/open.h"
 
-#include <cstring>
+#include "dataplane/stages/link_op.h"
 
 namespace sky::dataplane {
 
 namespace {
 
-struct LaneCounter {
-  unsigned lane;
+/// What is under way between a frame's two halves.
+struct Opening {
+  Slot* slot;
+  ReplayWindow<>* window;
   uint64_t counter;
 };
-
-LaneCounter lane_counter(const LinkHeader& header) noexcept {
-  const uint64_t both = header.lane_counter.get();
-  return {static_cast<unsigned>(both >> 56), both & ((uint64_t{1} << 56) - 1)};
-}
-
-/// Of a lane that the peer was granted; nullptr else.
-ReplayWindow<>* window_of(const Slot& slot, unsigned lane) noexcept {
-  if (lane >= kMaxLanes) return nullptr;
-  StreamWindows<>* windows = slot.link->windows[lane].load(std::memory_order_acquire);
-  return windows == nullptr ? nullptr : &windows->of(slot_index(slot.key->epoch), slot.key->generation);
-}
 
 void count_received(Context& context, const Slot& slot) noexcept {
   LinkStats& stats = context.stats_of(*slot.link);
@@ -29,55 +19,52 @@ void count_received(Context& context, const Slot& slot) noexcept {
   stats.received_bytes.add(slot.length);
 }
 
+bool refuse_replay(Context& context, Slot& slot) noexcept {
+  context.stats_of(*slot.link).replays.add(1);
+  return refuse(slot, Drop::replayed);
+}
+
 /// True when there is something to open.
-bool prepare(Context& context, Slot& slot, AeadOp& op) noexcept {
-  const LinkHeader& header = link_header(slot.data);
+bool prepare(Context& context, Slot& slot, Opening& opening, AeadOp& op) noexcept {
+  uint8_t* const data = slot.data;
+  const LinkHeader& header = link_header(data);
   const FrameKind kind = kind_of(header);
   if (kind == FrameKind::clear) {
     count_received(context, slot);
     slot.verdict = Verdict::next;
     return false;
   }
-  slot.key = slot.link->receive.for_link(header.epoch);
-  if (slot.key == nullptr) {
-    drop(slot, Drop::no_key);
-    return false;
-  }
-  const auto [lane, counter] = lane_counter(header);
-  const ReplayWindow<>* window = window_of(slot, lane);
-  if (window == nullptr) {
-    drop(slot, Drop::bad_lane);
-    return false;
-  }
-  if (!window->may_accept(counter)) {
-    context.stats_of(*slot.link).replays.add(1);
-    drop(slot, Drop::replayed);
-    return false;
-  }
-  op.key = &slot.key->key;
-  op.suite = slot.key->suite;
-  op.data = slot.data + kLinkOverhead;
-  op.length = sealed_length(slot, kind);
-  op.tag = link_tag(slot.data);
-  op.associated = slot.data;
-  op.associated_length = sizeof(LinkHeader);
-  std::memcpy(op.nonce.data(), slot.key->salt.data(), sizeof(Salt));
-  std::memcpy(op.nonce.data() + sizeof(Salt), &header.lane_counter, sizeof(header.lane_counter));
+  Link& link = *slot.link;
+  const unsigned index = slot_index(header.epoch);
+  KeySlot& key = link.receive.slots[index];
+  if (!key.live.load(std::memory_order_acquire) || key.epoch != header.epoch) [[unlikely]]
+    return refuse(slot, Drop::no_key);
+  const Be64 word = header.lane_counter;
+  const unsigned lane = static_cast<unsigned>(word.get() >> 56);
+  const uint64_t counter = word.get() & ((uint64_t{1} << 56) - 1);
+  // nullptr where the peer was granted no such lane.
+  StreamWindows<>* windows = lane < kMaxLanes ? link.windows[lane].load(std::memory_order_acquire) : nullptr;
+  if (windows == nullptr) [[unlikely]]
+    return refuse(slot, Drop::bad_lane);
+  ReplayWindow<>& window = windows->of(index, key.generation);
+  if (!window.may_accept(counter)) [[unlikely]]
+    return refuse_replay(context, slot);
+  slot.key = &key;
+  opening = {&slot, &window, counter};
+  make_link_op(key, data, sealed_length(slot, kind), word, op);
   return true;
 }
 
-void finish(Context& context, Slot& slot, const AeadOp& op) noexcept {
+void finish(Context& context, const Opening& opening, bool authentic) noexcept {
+  Slot& slot = *opening.slot;
   Link& link = *slot.link;
-  if (!op.authentic) {
+  if (!authentic) [[unlikely]] {
     context.stats_of(link).bad_tags.add(1);
     link.workers[context.number].failed.add(*slot.key);
     return drop(slot, Drop::bad_tag);
   }
-  const auto [lane, counter] = lane_counter(link_header(slot.data));
-  if (!window_of(slot, lane)->test_and_set(counter)) {
-    context.stats_of(link).replays.add(1);
-    return drop(slot, Drop::replayed);
-  }
+  if (!opening.window->test_and_set(opening.counter)) [[unlikely]]
+    return void(refuse_replay(context, slot));
   slot.key->mark_seen();
   link.liveness.heard(context.now_ns);
   count_received(context, slot);
@@ -87,13 +74,12 @@ void finish(Context& context, Slot& slot, const AeadOp& op) noexcept {
 }  // namespace
 
 void open(Context& context, Batch& batch) noexcept {
+  std::array<Opening, kBurst> openings;
   unsigned n = 0;
-  for (Slot& slot : batch) {
-    if (!prepare(context, slot, context.ops[n])) continue;
-    context.op_slots[n++] = &slot;
-  }
+  for (Slot& slot : batch) n += prepare(context, slot, openings[n], context.ops[n]);
+  if (n == 0) return;
   context.aead.open({context.ops.data(), n});
-  for (unsigned i = 0; i < n; ++i) finish(context, *context.op_slots[i], context.ops[i]);
+  for (unsigned i = 0; i < n; ++i) finish(context, openings[i], context.ops[i].authentic);
 }
 
 }  // namespace sky::dataplane

@@ -76,7 +76,7 @@ void lose_probe(Context& context, Group& group, unsigned slot, unsigned most) no
 
 }  // namespace
 
-void answer_ping(Context& context, const FoundRule& found, Slot& slot) noexcept {
+void answer_ping(Context& context, const Rule& rule, uint8_t treatment, Slot& slot) noexcept {
   PacketHeader& packet = packet_header(slot.data);
   if (packet.size.get() != sizeof(ProbePayload)) return drop(slot, Drop::bad_control);
   Link* back = slot.link;
@@ -85,10 +85,10 @@ void answer_ping(Context& context, const FoundRule& found, Slot& slot) noexcept 
   context.count(Counter::delivered_local);
   context.count(Counter::injected_probe);
   packet.type = static_cast<uint8_t>(PacketType::pong);
-  packet.route_id = Be32(to_underlying(back_of(*found.rule).twin));
+  packet.route_id = Be32(to_underlying(back_of(rule).twin));
   slot.link = back;
   slot.hop_limit = 64;
-  slot.treatment = found.head.treatment;
+  slot.treatment = treatment;
   slot.verdict = Verdict::next;
 }
 

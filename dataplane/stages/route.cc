@@ -9,21 +9,22 @@ namespace sky::dataplane {
 
 namespace {
 
+// Rules are brought into the cache so many packets ahead: fewer come late, a burst's at once are more than a core waits
+// for at a time.
+constexpr unsigned kRulesAhead = 32;
+
 /// Whether the frame is exactly as long as its packet says, and of a kind that may carry it; a drop if not.
-bool fits_kind(Slot& slot, FrameKind kind) noexcept {
-  const PacketHeader& packet = packet_header(slot.data);
+bool fits(Slot& slot, FrameKind kind, const PacketHeader& packet) noexcept {
   const size_t whole = kLinkOverhead + std::max(sizeof(PacketHeader) + packet.size.get(), kMinSealedBytes);
-  const bool cut = kind == FrameKind::clear && slot.length > whole;  // nobody vouches for what follows
-  if (cut) slot.length = static_cast<uint16_t>(whole);
-  if (slot.length != whole) {
-    drop(slot, Drop::bad_size);
-    return false;
+  if (slot.length != whole) [[unlikely]] {
+    // Behind a clear packet there may be more: nobody vouches for it.
+    if (kind != FrameKind::clear || slot.length < whole) return refuse(slot, Drop::bad_size);
+    slot.length = static_cast<uint16_t>(whole);
   }
-  const bool control = packet.route_id.get() == to_underlying(kControlRoute);
+  if (kind == FrameKind::frame) return true;
   const bool datagram = packet.type == to_underlying(PacketType::datagram);
-  if (kind == FrameKind::frame || (!control && (datagram || kind == FrameKind::clear))) return true;
-  drop(slot, Drop::wrong_kind);
-  return false;
+  if (packet.route_id != Be32(to_underlying(kControlRoute)) && (datagram || kind == FrameKind::clear)) return true;
+  return refuse(slot, Drop::wrong_kind);
 }
 
 /// The link to leave by: the next hop, or its alternate while that is down.
@@ -31,7 +32,7 @@ bool choose_next(Context& context, const Rule& rule, Slot& slot, RouteId& route_
   const RuleNext hop = next_of(rule);
   LinkIndex next = hop.link;
   route_id = hop.route;
-  if (!context.tables.links_up.test(next)) {
+  if (!context.tables.links_up.test(next)) [[unlikely]] {
     next = hop.alternate_link;
     route_id = back_of(rule).alternate_route;
     if (!context.tables.links_up.test(next)) return false;
@@ -49,35 +50,42 @@ bool within_rate(Context& context, RouteId id, const Slot& slot) noexcept {
          budget.passes(slot.link->workers[context.number].realtime, context.now_ns, slot.length);
 }
 
-/// Whether the neighbour keeps to what is taken of it.
-bool is_over_rate(Context& context, const Slot& slot) noexcept {
-  const LinkConfig& config = *slot.link->config.load(std::memory_order_acquire);
-  if (config.put.rate_kbit_s == 0) return false;  // the line that is hot anyway
-  if (config.all.passes(slot.link->workers[context.number].all, context.now_ns, slot.length)) return false;
-  context.stats_of(*slot.link).over_rate.add(1);
-  return true;
+/// A realtime packet keeps its queue as far as rates go.
+[[gnu::noinline]] void meter_realtime(Context& context, RouteId id, Slot& slot) noexcept {
+  if (within_rate(context, id, slot)) return;
+  slot.treatment = demoted(slot.treatment);
+  context.stats_of(*slot.link).demoted.add(1);
 }
 
-void forward(Context& context, const FoundRule& found, Slot& slot) noexcept {
+/// Whether the neighbour keeps to what is taken of it; a drop if not.
+[[gnu::noinline]] bool within_all(Context& context, const LinkConfig& config, Slot& slot) noexcept {
+  if (config.all.passes(slot.link->workers[context.number].all, context.now_ns, slot.length)) return true;
+  context.stats_of(*slot.link).over_rate.add(1);
+  return refuse(slot, Drop::over_rate);
+}
+
+void forward(Context& context, const Rule& rule, RuleHead head, Slot& slot) noexcept {
   const LinkHeader& header = link_header(slot.data);
-  if (header.hop_limit <= 1) return drop(slot, Drop::hop_limit);
-  if (class_of(header.class_ecn) != class_of(found.head.treatment)) return drop(slot, Drop::wrong_class);
-  slot.treatment = found.head.treatment;
-  if (queue_of(slot.treatment) == Queue::realtime && !within_rate(context, found.head.route_id, slot)) {
-    slot.treatment = demoted(slot.treatment);
-    context.stats_of(*slot.link).demoted.add(1);
-  }
+  const uint8_t hops_left = header.hop_limit, class_ecn = header.class_ecn;
+  if (hops_left <= 1) [[unlikely]]
+    return drop(slot, Drop::hop_limit);
+  if (((class_ecn ^ head.treatment) & kTreatmentClass) != 0) [[unlikely]]
+    return drop(slot, Drop::wrong_class);
+  slot.treatment = head.treatment;
+  if (queue_of(head.treatment) == Queue::realtime) [[unlikely]]
+    meter_realtime(context, head.route_id, slot);
   RouteId next_route;
-  if (!choose_next(context, *found.rule, slot, next_route)) return drop(slot, Drop::link_down);
-  packet_header(slot.data).route_id = Be32(to_underlying(next_route));
-  slot.hop_limit = static_cast<uint8_t>(header.hop_limit - 1);
-  slot.ecn = ecn_of(header.class_ecn);
+  if (!choose_next(context, rule, slot, next_route)) [[unlikely]]
+    return drop(slot, Drop::link_down);
+  slot.hop_limit = static_cast<uint8_t>(hops_left - 1);
+  slot.ecn = ecn_of(class_ecn);
   slot.verdict = Verdict::next;
+  packet_header(slot.data).route_id = Be32(to_underlying(next_route));
   context.worked = true;
 }
 
-void consume(Context& context, const FoundRule& found, Slot& slot) noexcept {
-  slot.end = end_of(*found.rule);
+[[gnu::noinline]] void consume(Context& context, const Rule& rule, RuleHead head, Slot& slot) noexcept {
+  slot.end = end_of(rule);
   const auto type = static_cast<PacketType>(packet_header(slot.data).type);
   const bool probe = type == PacketType::ping || type == PacketType::pong;  // no matter of streams
   if (!probe && slot.end.worker != context.number) return hand_over(context, slot.end.worker, slot);
@@ -87,9 +95,9 @@ void consume(Context& context, const FoundRule& found, Slot& slot) noexcept {
       context.worked = true;
       return;
     case PacketType::ping:
-      return answer_ping(context, found, slot);
+      return answer_ping(context, rule, head.treatment, slot);
     case PacketType::pong:
-      return take_pong(context, found.head.route_id, slot);
+      return take_pong(context, head.route_id, slot);
     case PacketType::handshake:
       return punt_packet(context, SlotKind::route_packet, slot);
     case PacketType::keep_alive:
@@ -100,31 +108,42 @@ void consume(Context& context, const FoundRule& found, Slot& slot) noexcept {
   }
 }
 
+[[gnu::noinline]] void take_control(Context& context, Slot& slot) noexcept {
+  const unsigned owner = slot.link->owner();
+  owner == context.number ? control(context, slot) : hand_over(context, owner, slot);
+}
+
+void route_one(Context& context, const RouteView rules, Slot& slot) noexcept {
+  const FrameKind kind = kind_of(link_header(slot.data));
+  const PacketHeader& packet = packet_header(slot.data);
+  const RouteId id{packet.route_id.get()};
+  if (!fits(slot, kind, packet)) return;
+  if (id == kControlRoute) [[unlikely]]
+    return take_control(context, slot);
+  const Link& link = *slot.link;
+  const LinkConfig& config = *link.config.load(std::memory_order_acquire);
+  if (config.put.rate_kbit_s != 0 && !within_all(context, config, slot)) return;
+  const Rule& rule = rules.at(id);
+  const RuleHead head = head_of(rule);
+  if (!is_for(head, id, link.index)) [[unlikely]]
+    return drop(slot, why_not(head, id));
+  if (kind > least_kind_of(head.treatment)) [[unlikely]]
+    return drop(slot, Drop::weak_kind);
+  head.action == RuleAction::forward ? forward(context, rule, head, slot) : consume(context, rule, head, slot);
+}
+
 }  // namespace
 
 void route(Context& context, Batch& batch) noexcept {
-  for (const Slot& slot : batch) context.tables.rules.prefetch(RouteId{packet_header(slot.data).route_id.get()});
-  for (Slot& slot : batch) {
-    const FrameKind kind = kind_of(link_header(slot.data));
-    if (!fits_kind(slot, kind)) continue;
-    const RouteId id{packet_header(slot.data).route_id.get()};
-    if (id == kControlRoute) {
-      slot.link->owner() == context.number ? control(context, slot) : hand_over(context, slot.link->owner(), slot);
-      continue;
-    }
-    if (is_over_rate(context, slot)) {
-      drop(slot, Drop::over_rate);
-      continue;
-    }
-    const FoundRule found = context.tables.rules.find(id, slot.link->index, slot.drop);
-    if (found.rule == nullptr) continue;  // a drop, and find said why
-    if (kind > least_kind_of(found.head.treatment)) {
-      drop(slot, Drop::weak_kind);
-    } else if (found.head.action == RuleAction::forward) {
-      forward(context, found, slot);
-    } else {
-      consume(context, found, slot);
-    }
+  const RouteView rules = context.tables.rules.view();
+  const auto prefetch = [&rules](const Slot& slot) {
+    rules.prefetch(RouteId{packet_header(slot.data).route_id.get()});
+  };
+  const unsigned count = batch.count;
+  for (unsigned i = 0; i < std::min(count, kRulesAhead); ++i) prefetch(batch.slots[i]);
+  for (unsigned i = 0; i < count; ++i) {
+    if (i + kRulesAhead < count) prefetch(batch.slots[i + kRulesAhead]);
+    route_one(context, rules, batch.slots[i]);
   }
 }
 

@@ -7,21 +7,43 @@
 
 namespace sky::dataplane {
 
+namespace {
+
+/// How many from the first on go to the next stage: most often all, and there is nothing to move.
+unsigned go_on(Batch& batch) noexcept {
+  constexpr ptrdiff_t kStep = 4;
+  Slot* slot = batch.begin();
+  Slot* const end = batch.end();
+  for (; end - slot >= kStep; slot += kStep) {
+    const bool all = slot[0].verdict == Verdict::next && slot[1].verdict == Verdict::next &&
+                     slot[2].verdict == Verdict::next && slot[3].verdict == Verdict::next;
+    if (!all) break;
+    for (ptrdiff_t i = 0; i < kStep; ++i) slot[i].verdict = Verdict::drop;
+  }
+  for (; slot != end && slot->verdict == Verdict::next; ++slot) slot->verdict = Verdict::drop;
+  return static_cast<unsigned>(slot - batch.begin());
+}
+
+}  // namespace
+
 void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept {
   if (context.watch != nullptr) [[unlikely]]
     observe(context, batch, stage);
-  unsigned kept = 0;
+  const unsigned came = batch.count;
+  unsigned kept = go_on(batch);
+  if (kept == came) return context.stage_clock.lap(context.stats, stage, came);
+
   Ended ended;
   const auto end = [&](const Slot& slot, Counter counter) {
     context.count(counter);
     ended.add(slot.mbuf);
   };
-  for (Slot& slot : batch) {
+  for (unsigned i = kept; i < came; ++i) {
+    Slot& slot = batch.slots[i];
     switch (slot.verdict) {
       case Verdict::next:
         slot.verdict = Verdict::drop;
-        if (&batch.slots[kept] != &slot) batch.slots[kept] = slot;
-        ++kept;
+        batch.slots[kept++] = slot;
         break;
       case Verdict::egress:
         assert(egress != nullptr && !egress->full());
@@ -47,6 +69,7 @@ void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept
   }
   ended.finish(context);
   batch.count = kept;
+  context.stage_clock.lap(context.stats, stage, came);
 }
 
 }  // namespace sky::dataplane

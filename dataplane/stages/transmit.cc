@@ -39,9 +39,9 @@ void flush_port(Context& context, size_t index) noexcept {
 
 }  // namespace
 
-void queue_frame(Context& context, uint16_t port, unsigned level, rte_mbuf* frame) noexcept {
+void queue_late(Context& context, uint16_t port, unsigned level, rte_mbuf* frame) noexcept {
   PortOutput& output = context.outputs[port];
-  if (output.count[level] == PortOutput::kFrames && !output.refused) flush_port(context, port);
+  if (!output.refused) flush_port(context, port);
   if (output.count[level] == PortOutput::kFrames) {
     context.stats_of(PortIndex{port}).full.add(1);
     context.count(Drop::port_full);
@@ -63,10 +63,9 @@ void transmit(Context& context, Batch& batch) noexcept {
     LinkStats& stats = context.stats_of(*slot.link);
     stats.transmitted.add(1);
     stats.transmitted_bytes.add(slot.length);
-
-    const auto port = to_underlying(slot.link->config.load(std::memory_order_acquire)->put.port);
-    queue_frame(context, port, std::min<unsigned>(slot.treatment & 3, kQueues - 1), mbuf);
+    queue_frame(context, slot.port, to_underlying(queue_of(slot.treatment)), mbuf);
   }
+  context.stage_clock.lap(context.stats, Stage::transmit, batch.count);
   batch.count = 0;
 }
 

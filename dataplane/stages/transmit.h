@@ -7,8 +7,15 @@
 
 namespace sky::dataplane {
 
+/// There is no room for the frame; what the port takes now may make some.
+void queue_late(Context& context, uint16_t port, unsigned level, rte_mbuf* frame) noexcept;
 /// A whole frame into its port's queue `level`.
-void queue_frame(Context& context, uint16_t port, unsigned level, rte_mbuf* frame) noexcept;
+inline void queue_frame(Context& context, uint16_t port, unsigned level, rte_mbuf* frame) noexcept {
+  PortOutput& output = context.outputs[port];
+  if (output.count[level] == PortOutput::kFrames) [[unlikely]]
+    return queue_late(context, port, level, frame);
+  output.frames[level][output.count[level]++] = frame;
+}
 /// Empties the batch.
 void transmit(Context& context, Batch& batch) noexcept;
 void flush(Context& context) noexcept;

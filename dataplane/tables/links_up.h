@@ -3,9 +3,9 @@
 // themselves a bit would share its cache line with what their owners write all the time.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
-#include <vector>
 
 #include "dataplane/base/ids.h"
 
@@ -13,12 +13,9 @@ namespace sky::dataplane {
 
 class LinksUp {
  public:
-  explicit LinksUp(uint32_t links) : words_(links / kBits + 1) {}
-
   bool test(LinkIndex link) const noexcept {
-    const size_t word = to_underlying(link) / kBits;
-    return word < words_.size() &&
-           (words_[word].load(std::memory_order_relaxed) >> to_underlying(link) % kBits & 1) != 0;
+    return (words_[to_underlying(link) / kBits].load(std::memory_order_relaxed) >> to_underlying(link) % kBits & 1) !=
+           0;
   }
   /// The link's owner; the main core for one that no worker sees.
   void set(LinkIndex link, bool up) noexcept {
@@ -29,7 +26,8 @@ class LinksUp {
 
  private:
   static constexpr unsigned kBits = 64;
-  std::vector<std::atomic<uint64_t>> words_;
+  /// For every index there can be, kNoLink's among them: a look-up has no bound to check.
+  std::array<std::atomic<uint64_t>, (size_t{1} << 16) / kBits> words_{};
 };
 
 }  // namespace sky::dataplane

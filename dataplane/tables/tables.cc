@@ -8,10 +8,9 @@ namespace sky::dataplane {
 Tables::Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& keys, Stats stats_page,
                std::unique_ptr<DestinationMap> destination_map)
     : links(config.capacities.links),
-      links_up(config.capacities.links),
       sessions(config.capacities.sessions),
       groups(config.capacities.groups),
-      rules(config.capacities.rules),
+      rules(config.capacities.rules, config.hugepages),
       destinations(std::move(destination_map)),
       timed(new TimedObjects),
       polls(config.polling, config.workers),

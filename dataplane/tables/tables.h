@@ -33,6 +33,7 @@ struct TablesConfig {
   std::vector<MacAddress> port_macs;          ///< [port]
   std::vector<PortPolling> polling;           ///< [port]
   uint64_t copy_windows_bytes = 64ull << 20;  ///< of windows that are longer than a plain stream's, at most
+  bool hugepages = false;                     ///< rules lie in them
   KeyLog* key_log = nullptr;                  ///< in laboratories; outlives the tables
 };
 

@@ -54,7 +54,7 @@ with lab_up(FOUR_DOMAINS) as lab:
         expect(all(f'"{node}"' in drawn for node in lab.nodes) and drawn.count(" -- ") == len(lab.links), drawn)
 
     with Case("skyctl shows every table as text and as JSON"):
-        for what in ("links", "paths", "circuits", "groups", "sessions", "ports", "workers", "counters", "drops",
+        for what in ("links", "paths", "circuits", "groups", "sessions", "ports", "workers", "stages", "counters", "drops",
                      "destinations"):
             expect(lab.skyctl("a1", "show", what).stdout.strip(), f"show {what} is empty")
             json.loads(lab.skyctl("a1", "show", what, "-o", "json").stdout)

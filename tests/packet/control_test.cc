@@ -267,6 +267,7 @@ TEST_F(Control, ManyAtOnceAllGoOut) {
 
 TEST_F(Control, RefusesWhatCannotBeSent) {
   const ControlPacket link_packet{.kind = SlotKind::link_packet, .type = kSignal, .link = LinkIndex{right.link}};
+  const ControlPacket route_packet{.kind = SlotKind::route_packet, .type = 3, .link = LinkIndex{right.link}};
   const ControlPacket handshake_packet{.kind = SlotKind::handshake, .port = PortIndex{1}};
   const auto with = [](ControlPacket packet, auto change) {
     change(packet);
@@ -282,6 +283,8 @@ TEST_F(Control, RefusesWhatCannotBeSent) {
       {with(link_packet, [](auto& p) { p.length = 1462; }), {.too_big = 1}, "a byte over the link's MTU"},
       {with(link_packet, [](auto& p) { p.length = 1984; }), {.too_big = 1}, "larger than a buffer"},
       {with(link_packet, [](auto& p) { p.length = 1985; }), {.bad_control = 1}, "longer than its slot"},
+      {with(route_packet, [](auto& p) { p.treatment = 3; }), {.bad_control = 1}, "a queue that there is not"},
+      {with(route_packet, [](auto& p) { p.treatment = 0x10; }), {.bad_control = 1}, "a bit without a meaning"},
       {with(handshake_packet, [](auto& p) { p.port = PortIndex{3}; }), {.bad_control = 1}, "no such port"},
       {with(handshake_packet, [](auto& p) { p.length = 1485; }), {.bad_control = 1}, "over the port's MTU"},
       {with(handshake_packet, [](auto& p) { p.length = 65535; }), {.bad_control = 1}, "longer than its slot"},

@@ -18,8 +18,8 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr const char* kViews[] = {"health",   "links", "paths",   "circuits", "groups",      "sessions",
-                                  "counters", "ports", "workers", "drops",    "destinations"};
+constexpr const char* kViews[] = {"health",   "links", "paths",   "circuits", "groups", "sessions",
+                                  "counters", "ports", "workers", "stages",   "drops",  "destinations"};
 
 class HostileDataplane {
  public:

@@ -52,7 +52,8 @@ Node::Node(NodeConfig config) : now_ns_(config.start_ns), quiescence_(config.wor
                              .link_keys = config.link_keys,
                              .session_keys = config.session_keys,
                              .port_macs = {},
-                             .polling = {}};
+                             .polling = {},
+                             .hugepages = config.hugepages};
   for (unsigned port = 0; port < config.ports; ++port)
     tables_config.polling.push_back({.worker = port % config.workers});
   for (const auto& port : ports_) tables_config.port_macs.push_back(port->port().mac());

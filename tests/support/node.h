@@ -34,6 +34,7 @@ struct NodeConfig {
                                    .destinations = 1024,
                                    .laboratory = true};
   bool adaptive = false;
+  bool hugepages = false;
   std::function<std::unique_ptr<dataplane::AeadEngine>()> engine{};  ///< of the worker; IPsec-MB when empty
   uint64_t start_ns = 1'000'000'000'000;                             ///< what its clock shows at first
 };

@@ -140,14 +140,14 @@ TEST(RouteTable, ARuleThatIsPutAnewOrDeletedIsSeenWholeByWords) {
       },
       [&] {
         for (uint64_t i = 0; !pace.enough(i) || seen == 0 || missed == 0; ++i) {
-          Drop why{};
-          const dataplane::FoundRule found = table.find(RouteId{5}, LinkIndex{1}, why);
-          if (found.rule == nullptr) {
-            wrong += why != Drop::unknown_route;
+          const Rule& rule = table.view().at(RouteId{5});
+          const dataplane::RuleHead head = dataplane::head_of(rule);
+          if (!dataplane::is_for(head, RouteId{5}, LinkIndex{1})) {
+            wrong += dataplane::why_not(head, RouteId{5}) != Drop::unknown_route;
             ++missed;
             continue;
           }
-          wrong += !whole(*found.rule);
+          wrong += !whole(rule);
           ++seen;
         }
         pace.finish();

@@ -43,7 +43,8 @@ class ViewTest : public testing::Test, public test::ShownNode, public ApiBackend
 };
 
 TEST_F(ViewTest, EveryWordShowsAndNoOther) {
-  for (const char* list : {"links", "paths", "circuits", "groups", "sessions", "ports", "workers", "destinations"}) {
+  for (const char* list :
+       {"links", "paths", "circuits", "groups", "sessions", "ports", "workers", "stages", "destinations"}) {
     EXPECT_TRUE(show(list)->is_array()) << list;
   }
   for (const char* one : {"health", "counters", "drops"}) EXPECT_TRUE(show(one)->is_object()) << one;
@@ -59,6 +60,21 @@ TEST_F(ViewTest, LinksJoinTheCounters) {
   EXPECT_EQ(row["rtt_us"], 1234);
   EXPECT_EQ(row["flaps"], 2);
   EXPECT_EQ(row["heard_ago_ns"], 5);
+}
+
+TEST_F(ViewTest, StagesShowWhatAPacketCostsThem) {
+  EXPECT_TRUE(show("stages")->empty());
+  StageStats& open = worker().stages[to_underlying(Stage::open)];
+  open.calls.set(2);
+  open.packets.set(65);
+  open.clocks.set(6'190);
+  const Json stages = *show("stages");
+  ASSERT_EQ(stages.size(), 1u);
+  EXPECT_EQ(stages[0]["stage"], "open");
+  EXPECT_EQ(stages[0]["worker"], 0);
+  EXPECT_EQ(stages[0]["clocks"], 6'190);
+  EXPECT_EQ(stages[0]["packets_per_call"], 32.5);
+  EXPECT_EQ(stages[0]["clocks_per_packet"], 95.2);
 }
 
 TEST_F(ViewTest, MembersFindTheirStatistics) {

@@ -39,6 +39,19 @@ class DeadRoutesTest : public testing::Test {
     }
     return std::exchange(said, {});
   }
+  /// That neighbour's list.
+  std::vector<Said> hear(uint16_t link, const std::vector<uint32_t>& routes) {
+    ControlPacket packet{.link = LinkIndex{link}};
+    for (const uint32_t route : routes) {
+      const Be32 word(route);
+      std::memcpy(&packet.payload[packet.length], &word, sizeof(word));
+      packet.length = static_cast<uint16_t>(packet.length + sizeof(word));
+    }
+    EXPECT_TRUE(dead.received(packet));
+    while (dead.turn()) {
+    }
+    return std::exchange(said, {});
+  }
   bool send(const ControlPacket& packet) {
     for (size_t at = 0; at < packet.length; at += sizeof(Be32)) {
       Be32 route;
@@ -87,6 +100,12 @@ TEST_F(DeadRoutesTest, ItIsToldByTheAlternateWhereTheNextLinkIsDown) {
 TEST_F(DeadRoutesTest, ATwinThatIsGoneSparesNothing) {
   put(10, 1, 3, 110, 0, kNoLink);
   EXPECT_EQ(lose(1).size(), 1u);
+}
+
+TEST_F(DeadRoutesTest, OfAListOnlyTheNeighboursOwnRoutesArePassedOn) {
+  put(20, 3, 1, 120, 10, kNoLink);
+  EXPECT_EQ(hear(0, {0, 64, 20, 33}), std::vector<Said>{}) << "no route, none that stands, another neighbour's";
+  EXPECT_EQ(hear(3, {20, 84}), (std::vector<Said>{{LinkIndex{1}, RouteId{120}}}));
 }
 
 }  // namespace

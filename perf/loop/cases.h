@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "dataplane/base/ids.h"
 #include "dataplane/base/result.h"
 #include "perf/loop/measure.h"
 
@@ -11,8 +12,17 @@ namespace sky::perf {
 
 inline constexpr unsigned kChunk = 1024;  ///< packets of one chunk: a full receive ring
 
-/// A transit router: frames with packets of that size come from four links and leave by four others.
-Result<Case> forward_case(size_t packet_bytes);
+/// A transit router: frames come by half of its links and leave by the others, or all by the one it has.
+struct ForwardSpec {
+  std::string name;
+  FrameKind kind = FrameKind::frame;
+  std::vector<size_t> packet_bytes;  ///< in turn
+  Suite suite = Suite::aes_256_gcm;
+  unsigned links = 8;
+  uint32_t circuits = 1024;
+  bool zipf = false;  ///< the k-th circuit carries 1/k of what the first does; else all the same
+};
+Result<Case> forward_case(const ForwardSpec& spec);
 /// An edge router: plain IPv6 packets become Datagram packets of that size, sealed end to end and for the link.
 Result<Case> ingress_case(size_t packet_bytes);
 

@@ -1,9 +1,8 @@
-#include <rte_mbuf.h>
-
 #include <algorithm>
 #include <random>
 
 #include "perf/loop/cases.h"
+#include "perf/loop/macswap.h"
 #include "perf/loop/neighbours.h"
 
 namespace sky::perf {
@@ -145,19 +144,10 @@ void Hostile::forward(Samples& samples) {
 /// The same frames and ports without a router: the addresses are swapped, the frame goes back.
 void Hostile::macswap(Samples& samples) {
   fill(&Hostile::bad_frame);
-  std::array<rte_mbuf*, kBurst> frames;
   drivers::Port& port = node_.port(0).port();
   Samples bursts;
-  for (unsigned burst = 0; burst < kChunk; burst += kBurst) {
-    bursts.push_back(clocks_each(kBurst, [&] {
-      const uint16_t count = port.rx_burst(0, frames.data(), kBurst);
-      for (unsigned i = 0; i < count; ++i) {
-        auto& ethernet = *rte_pktmbuf_mtod(frames[i], EthernetHeader*);
-        std::swap(ethernet.destination, ethernet.source);
-      }
-      port.tx_burst(0, frames.data(), count);
-    }));
-  }
+  for (unsigned burst = 0; burst < kChunk; burst += kBurst)
+    bursts.push_back(clocks_each(kBurst, [&] { perf::macswap(port, port); }));
   if (discard_all(node_) == kChunk) samples.insert(samples.end(), bursts.begin(), bursts.end());
 }
 

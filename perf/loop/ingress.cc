@@ -151,23 +151,23 @@ void Ingress::value(Samples& samples) {
 
 void Ingress::limit(Samples& samples) {
   fill();
-  RawOps inner, outer;
   for (unsigned burst = 0; burst < kChunk; burst += kBurst) {
+    RawOps inner, outer;
     for (unsigned i = 0; i < kBurst; ++i) {
       const unsigned destination = destinations_[burst + i];
       const LinkPeer& link = links_[(destination + i % 2) % kLinks];
       auto* frame = rte_pktmbuf_mtod_offset(buffers_[burst + i], uint8_t*, sizeof(EthernetHeader));
       uint8_t* ip = frame + kDatagramOverhead;
       const Be64 word(burst + i);
-      inner[i] = RawOp{ip, ip_bytes_, ip - kTagBytes, frame, word}.under(
-          *node_.tables->sessions.find(destination)->send.now());
-      outer[i] = RawOp{frame + kLinkOverhead, ip_bytes_ + kDatagramOverhead - kLinkOverhead, frame + sizeof(LinkHeader),
-                       frame, word}
-                     .under(*node_.tables->links.find(link.link)->send.now());
+      inner.add(RawOp{ip, ip_bytes_, ip - kTagBytes, frame, word}.under(
+          *node_.tables->sessions.find(destination)->send.now()));
+      outer.add(RawOp{frame + kLinkOverhead, ip_bytes_ + kDatagramOverhead - kLinkOverhead, frame + sizeof(LinkHeader),
+                      frame, word}
+                    .under(*node_.tables->links.find(link.link)->send.now()));
     }
     samples.push_back(clocks_each(kBurst, [&] {
-      engine_->seal(inner);
-      engine_->seal(outer);
+      engine_->seal(inner.all());
+      engine_->seal(outer.all());
     }));
   }
   rte_pktmbuf_free_bulk(buffers_.data(), kChunk);

@@ -19,6 +19,28 @@ double quartile_distance(Samples samples) {
   return samples[n - 1 - n / 4] - samples[n / 4];
 }
 
+struct StageSum {
+  uint64_t packets = 0, clocks = 0;
+};
+using StageSums = std::array<StageSum, kStages>;
+
+StageSums sums_of(const WorkerStats* worker) {
+  StageSums sums{};
+  for (size_t i = 0; worker != nullptr && i < kStages; ++i)
+    sums[i] = {worker->stages[i].packets.get(), worker->stages[i].clocks.get()};
+  return sums;
+}
+
+StageShares shares_between(const StageSums& before, const StageSums& after) {
+  StageShares shares{};
+  for (size_t i = 0; i < kStages; ++i) {
+    const uint64_t packets = after[i].packets - before[i].packets;
+    if (packets != 0)
+      shares[i] = static_cast<double>(after[i].clocks - before[i].clocks) / static_cast<double>(packets);
+  }
+  return shares;
+}
+
 /// TSC clocks of a million additions that wait for each other.
 uint64_t clocks_of_additions() {
   return clocks_of([] {
@@ -50,8 +72,10 @@ Result<Outcome> measure(const Case& one, unsigned runs, const std::function<void
   outcome.name = one.name;
   outcome.unit = one.unit;
   outcome.limit_is = one.limit_is;
+  std::vector<StageShares> stage_runs;
   for (unsigned run = 0; run <= runs; ++run) {
     Samples values, limits;
+    const StageSums before = sums_of(one.worker);
     for (unsigned chunk = 0; chunk < one.chunks; ++chunk) {
       const size_t before = std::min(values.size(), limits.size());
       one.value(values);
@@ -59,9 +83,15 @@ Result<Outcome> measure(const Case& one, unsigned runs, const std::function<void
       if (std::min(values.size(), limits.size()) == before) return fail("{}: found a run that lost packets", one.name);
     }
     if (run == 0) continue;
+    stage_runs.push_back(shares_between(before, sums_of(one.worker)));
     outcome.runs.push_back(median(values));
     outcome.limit_runs.push_back(median(limits));
     progress(run);
+  }
+  for (size_t stage = 0; stage < kStages; ++stage) {
+    Samples shares;
+    for (const StageShares& each : stage_runs) shares.push_back(each[stage]);
+    outcome.stages[stage] = median(shares);
   }
   outcome.value = median(outcome.runs);
   outcome.spread = quartile_distance(outcome.runs);

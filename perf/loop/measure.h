@@ -5,12 +5,14 @@
 
 #include <x86intrin.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "dataplane/base/result.h"
+#include "dataplane/protocol/stats_page.h"
 
 namespace sky::perf {
 
@@ -54,7 +56,11 @@ struct Case {
   unsigned chunks;       ///< of each run, and as many of its limit
   std::function<void(Samples&)> value;
   std::function<void(Samples&)> limit;
+  const WorkerStats* worker = nullptr;  ///< whose stages took the value's clocks
 };
+
+/// Clocks a packet of each stage.
+using StageShares = std::array<double, kStages>;
 
 struct Outcome {
   std::string name, unit, limit_is;
@@ -63,6 +69,7 @@ struct Outcome {
   double limit;         ///< median of `limit_runs`
   double limit_spread;  ///< the same
   Samples runs, limit_runs;
+  StageShares stages{};  ///< medians of the runs' turns that were timed; 0 where nothing came
 
   double ratio() const { return limit / value; }
   double per_second(const Clocks& clocks) const { return (unit == kClocksPerPacket ? clocks.tsc_hz : 1e9) / value; }

@@ -1,24 +1,67 @@
 // The node of forward and ingress, at the sizes a router has by default, and its neighbours.
 #pragma once
 
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
 #include "tests/support/installs.h"
 #include "tests/support/node.h"
 
 namespace sky::perf {
 
-inline const test::NodeConfig kNode{
-    .ports = 2,
-    .ring_frames = 4096,
-    .capacities = {.ports = 2, .links = 256, .sessions = 4096, .rules = 1 << 20, .groups = 1024, .destinations = 4096}};
+inline const test::NodeConfig kNode{.ports = 2,
+                                    .ring_frames = 4096,
+                                    .capacities = {.ports = 2,
+                                                   .links = 256,
+                                                   .sessions = 4096,
+                                                   .rules = 1 << 20,
+                                                   .groups = 1024,
+                                                   .destinations = 4096,
+                                                   .laboratory = true},
+                                    .hugepages = true};
 
-/// A link that is up and keyed in both directions.
+/// Of links that are up and keyed in both directions.
+struct Neighbours {
+  uint16_t first;  ///< link
+  unsigned count;
+  unsigned port;
+  FrameKind kind = FrameKind::frame;  ///< that protects what goes through them either way
+  Suite suite = Suite::aes_256_gcm;
+  uint16_t mtu = 1500;
+};
+
+inline std::vector<test::LinkPeer> add_neighbours(test::Node& node, const Neighbours& wanted) {
+  constexpr unsigned kAtOnce = 512;  // of which all pings find room
+  std::vector<test::LinkPeer> peers;
+  for (unsigned done = 0; done < wanted.count; done += kAtOnce) {
+    std::vector<InstallMessage> installs;
+    const unsigned count = std::min(kAtOnce, wanted.count - done);
+    for (unsigned i = 0; i < count; ++i) {
+      const auto link = static_cast<uint16_t>(wanted.first + done + i);
+      test::LinkPeer& peer = peers.emplace_back(link, static_cast<uint16_t>(100 + link), link, wanted.suite);
+      peer.node_mac = node.port(wanted.port).port().mac();
+      peer.kind = wanted.kind;
+      auto its = test::link_installs(peer, wanted.port);
+      auto put = its.front().as<LinkMessage>();
+      put.mtu = wanted.mtu;
+      its.front() = InstallMessage::of(put);
+      std::ranges::copy(its, std::back_inserter(installs));
+    }
+    node.install(installs);
+    for (unsigned ping = 0; ping < 3 * count; ++ping)
+      node.port(wanted.port).push(peers[done + ping % count].ping(true, 1'000'000));
+    for (unsigned burst = 0; burst <= 3 * count; burst += dataplane::kBurst) node.worker_turn();
+    for (unsigned port = 0; port < kNode.ports; ++port) {
+      while (node.port(port).discard()) {
+      }
+    }
+  }
+  return peers;
+}
+
 inline test::LinkPeer add_neighbour(test::Node& node, uint16_t link, unsigned port) {
-  test::LinkPeer peer(link, static_cast<uint16_t>(100 + link), link);
-  peer.node_mac = node.port(port).port().mac();
-  node.install(test::link_installs(peer, port));
-  for (int ping = 0; ping < 3; ++ping) node.port(port).push(peer.ping(true, 1'000'000));
-  node.worker_turn();
-  return peer;
+  return std::move(add_neighbours(node, {.first = link, .count = 1, .port = port}).front());
 }
 
 /// Frames that wait at the ports are taken away; returns how many.

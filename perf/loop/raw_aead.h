@@ -34,6 +34,13 @@ struct RawOp {
   }
 };
 
-using RawOps = std::array<dataplane::AeadOp, dataplane::kBurst>;
+/// Those of one burst, at most one for each packet.
+struct RawOps {
+  unsigned count = 0;
+  std::array<dataplane::AeadOp, dataplane::kBurst> ops;
+
+  void add(const dataplane::AeadOp& op) { ops[count++] = op; }
+  std::span<dataplane::AeadOp> all() { return {ops.data(), count}; }
+};
 
 }  // namespace sky::perf

@@ -22,9 +22,18 @@ std::string proc_value(const char* path, const std::string& key) {
   return "";
 }
 
+/// One line, or nothing of a case without.
+std::string stages_of(const Outcome& one) {
+  std::string text;
+  for (size_t stage = 0; stage < kStages; ++stage) {
+    if (one.stages[stage] != 0) text += fmt::format("  {} {:.1f}", kStageNames[stage], one.stages[stage]);
+  }
+  return text.empty() ? text : text + "\n";
+}
+
 }  // namespace
 
-std::string to_json(const Clocks& clocks, std::span<const Outcome> outcomes) {
+std::string to_json(const Clocks& clocks, bool hugepages, std::span<const Outcome> outcomes) {
   utsname system;
   uname(&system);
   nlohmann::ordered_json json;
@@ -34,7 +43,7 @@ std::string to_json(const Clocks& clocks, std::span<const Outcome> outcomes) {
                      {"load", proc_value("/proc/loadavg", "")},
                      {"tsc_hz", clocks.tsc_hz},
                      {"core_hz", clocks.core_hz},
-                     {"hugepages", false}};
+                     {"hugepages", hugepages}};
   json["cases"] = nlohmann::ordered_json::array();
   for (const Outcome& one : outcomes) {
     nlohmann::ordered_json entry = {{"name", one.name},
@@ -49,6 +58,9 @@ std::string to_json(const Clocks& clocks, std::span<const Outcome> outcomes) {
                                     {"limit_spread", one.limit_spread},
                                     {"millions_per_second", one.per_second(clocks) / 1e6}};
     if (one.unit == kClocksPerPacket) entry["core_clocks"] = one.value * clocks.core_hz / clocks.tsc_hz;
+    for (size_t stage = 0; stage < kStages; ++stage) {
+      if (one.stages[stage] != 0) entry["stages"][std::string(kStageNames[stage])] = one.stages[stage];
+    }
     json["cases"].push_back(entry);
   }
   return json.dump(2) + "\n";
@@ -63,6 +75,7 @@ std::string to_table(const Clocks& clocks, std::span<const Outcome> outcomes) {
     text += fmt::format("{:<20} {:>8.1f} {:>7.1f} {:>8.1f} {:>7.1f} {:>6.3f} {:>6.2f}  {:<18} {}\n", one.name,
                         one.value, one.spread, one.limit, one.limit_spread, one.ratio(), one.per_second(clocks) / 1e6,
                         one.unit, one.limit_is);
+    text += stages_of(one);
   }
   return text;
 }

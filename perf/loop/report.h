@@ -9,7 +9,7 @@
 namespace sky::perf {
 
 /// {"machine": {...}, "cases": [{"name", "value", "unit", "limit", "ratio", "runs": [...], ...}]}
-std::string to_json(const Clocks& clocks, std::span<const Outcome> outcomes);
+std::string to_json(const Clocks& clocks, bool hugepages, std::span<const Outcome> outcomes);
 std::string to_table(const Clocks& clocks, std::span<const Outcome> outcomes);
 
 }  // namespace sky::perf

@@ -31,14 +31,12 @@ namespace sky::test {
 
 namespace {
 
-constexpr uint64_t kEalBytes = 512 << 20;
-
-void start_eal() {
+void start_eal(bool hugepages) {
   std::string scratch = (std::filesystem::temp_directory_path() / "skyedge-test-XXXXXX").string();
   if (mkdtemp(scratch.data()) == nullptr) throw std::runtime_error("no temporary directory");
   const auto started = drivers::start_eal({.main_core = static_cast<uint16_t>(sched_getcpu()),
                                            .workers = {},
-                                           .hugepages = false,
+                                           .hugepages = hugepages,
                                            .memory_bytes = kEalBytes,
                                            .devices = {},
                                            .scratch = scratch});
@@ -54,8 +52,8 @@ rte_ring* make_ring(const std::string& name, unsigned frames) {
 
 }  // namespace
 
-void start_eal_once() {
-  static const bool started = (start_eal(), true);
+void start_eal_once(bool hugepages) {
+  static const bool started = (start_eal(hugepages), true);
   static_cast<void>(started);
 }
 
@@ -110,10 +108,21 @@ void MemoryPort::push(const Bytes& frame, size_t segment) {
   if (rte_ring_enqueue(toward_node_, first) != 0) throw std::runtime_error("the ring towards the node is full");
 }
 
-std::optional<Bytes> MemoryPort::pop() {
+void MemoryPort::push(std::span<rte_mbuf* const> frames) {
+  auto* objects = reinterpret_cast<void* const*>(frames.data());
+  const auto count = static_cast<unsigned>(frames.size());
+  if (rte_ring_enqueue_bulk(toward_node_, objects, count, nullptr) != count)
+    throw std::runtime_error("the ring towards the node is full");
+}
+
+rte_mbuf* MemoryPort::take() {
   void* frame;
-  if (rte_ring_dequeue(from_node_, &frame) != 0) return std::nullopt;
-  auto* mbuf = static_cast<rte_mbuf*>(frame);
+  return rte_ring_dequeue(from_node_, &frame) == 0 ? static_cast<rte_mbuf*>(frame) : nullptr;
+}
+
+std::optional<Bytes> MemoryPort::pop() {
+  rte_mbuf* mbuf = take();
+  if (mbuf == nullptr) return std::nullopt;
   const auto* data = rte_pktmbuf_mtod(mbuf, const uint8_t*);
   Bytes bytes(data, data + mbuf->data_len);
   if (mbuf->nb_segs != 1 || mbuf->pkt_len != mbuf->data_len) bytes.clear();
@@ -128,10 +137,9 @@ std::vector<Bytes> MemoryPort::pop_all() {
 }
 
 bool MemoryPort::discard() {
-  void* frame;
-  if (rte_ring_dequeue(from_node_, &frame) != 0) return false;
-  rte_pktmbuf_free(static_cast<rte_mbuf*>(frame));
-  return true;
+  rte_mbuf* mbuf = take();
+  rte_pktmbuf_free(mbuf);
+  return mbuf != nullptr;
 }
 
 }  // namespace sky::test

@@ -14,8 +14,10 @@
 
 namespace sky::test {
 
-/// Throws std::runtime_error when DPDK does not start.
-void start_eal_once();
+/// Throws std::runtime_error when DPDK does not start. What the first call wants is what all get.
+void start_eal_once(bool hugepages = false);
+/// What it takes of memory.
+inline constexpr uint64_t kEalBytes = 512 << 20;
 
 class MemoryPort {
  public:
@@ -27,9 +29,13 @@ class MemoryPort {
 
   /// Puts a frame where the worker will receive it; in buffers of at most `segment` bytes.
   void push(const Bytes& frame, size_t segment = SIZE_MAX);
+  /// The same with buffers of its pool that hold whole frames, as many as there is room for.
+  void push(std::span<rte_mbuf* const> frames);
   /// The next frame that the worker sent.
   std::optional<Bytes> pop();
   std::vector<Bytes> pop_all();
+  /// The same as the buffer it stands in, now the caller's; nullptr when there is none.
+  rte_mbuf* take();
   /// False when there is no frame; what it held is gone.
   bool discard();
   unsigned room() const { return rte_ring_free_count(toward_node_); }

@@ -1,0 +1,61 @@
+#!/usr/bin/python3
+"""The page that perf/run --report writes: whole in itself, every case in it, with and without an earlier run."""
+
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "perf"))
+import report  # noqa: E402  found by the line above
+
+MACHINE = {"cpu": "a <CPU> & more", "cpus": 2, "kernel": "6.1", "load": "0.1", "tsc_hz": 2.6e9, "core_hz": 3.7e9,
+           "hugepages": True}
+CLOCKS = "TSC clocks/packet"
+
+
+def case(name, value, limit, unit=CLOCKS, stages=None):
+    return {"name": name, "value": value, "unit": unit, "limit": limit, "ratio": limit / value, "spread": 1.0,
+            "limit_is": "macswap, open, seal", "millions_per_second": 2600 / value,
+            **({"stages": stages} if stages else {})}
+
+
+RUN = {"machine": MACHINE,
+       "cases": [case("forward/header-64", 240.0, 167.0, stages={"open": 91.0, "seal": 101.0}),
+                 case("forward/header-1420", 242.0, 167.0, stages={"open": 91.0, "seal": 101.0}),
+                 case("forward/frame-64", 254.0, 178.0), case("links/1", 240.0, 167.0), case("links/4096", 500.0, 200.0),
+                 case("install/rules", 500.0, 58.0, unit="ns of CPU/message")]}
+OLD = {"machine": MACHINE, "cases": [case("forward/header-64", 300.0, 165.0), case("gone/case", 1.0, 1.0)]}
+
+
+class Report(unittest.TestCase):
+    def page(self, run, old=None):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "report.html"
+            report.write(path, run, old)
+            return path.read_text()
+
+    def test_has_every_case_and_chart_and_asks_nobody_for_anything(self):
+        page = self.page(RUN)
+        for one in RUN["cases"]:
+            self.assertIn(f"<td>{one['name']}</td>", page)
+        self.assertEqual(5, page.count("<svg"))
+        self.assertIn("a &lt;CPU&gt; &amp; more", page)
+        for outside in ("<script", "<link", "<img", "src=", "@import"):
+            self.assertNotIn(outside, page)
+
+    def test_shows_what_an_earlier_run_had(self):
+        page = self.page(RUN, OLD)
+        self.assertIn("300.0", page)
+        self.assertIn("-20.0 %", page)
+        self.assertNotIn("gone/case", page)
+        self.assertNotIn("-20.0 %", self.page(RUN))
+
+    def test_draws_what_is_there(self):
+        one = self.page({"machine": MACHINE, "cases": [case("hostile/badtag", 140.0, 300.0)]})
+        self.assertEqual(1, one.count("<svg"))
+
+
+if __name__ == "__main__":
+    unittest.main()

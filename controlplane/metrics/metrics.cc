@@ -95,6 +95,14 @@ void worker_stretch(const Look& look, Samples& samples) {
   });
 }
 
+template <StatsWord StageStats::*word>
+void stage(const Look& look, Samples& samples) {
+  for_each_worker(look, [&](const auto& number, const auto& stats) {
+    for (size_t i = 0; i < kStages; ++i)
+      samples.add(static_cast<double>((stats.stages[i].*word).get()), {number, kStageNames[i]});
+  });
+}
+
 void drops(const Look& look, Samples& samples) {
   if (look.context.counters == nullptr) return;
   for (size_t reason = 0; reason < kDropReasons; ++reason) {
@@ -286,6 +294,13 @@ constexpr Metric kMetrics[] = {
     {"skyedge_worker_heartbeat_age_seconds", kGauge, "worker", "Since the last turn", worker_heartbeat},
     {"skyedge_worker_timer_stretch_ratio", kGauge, "worker",
      "Intervals of liveness and probes over the configured ones; above 1 they took too long", worker_stretch},
+
+    {"skyedge_stage_calls_total", kCounter, "worker stage", "Bursts of a stage, in the turns that are timed: one of 17",
+     stage<&StageStats::calls>},
+    {"skyedge_stage_packets_total", kCounter, "worker stage", "Packets that came into it in these turns",
+     stage<&StageStats::packets>},
+    {"skyedge_stage_clocks_total", kCounter, "worker stage", "Clocks of the TSC that it took in these turns",
+     stage<&StageStats::clocks>},
 
     // Ports.
     {"skyedge_port_up", kGauge, "port", "1 while the port has a carrier", port<&PortStats::up>},

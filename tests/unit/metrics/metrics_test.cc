@@ -140,7 +140,7 @@ TEST_F(MetricsTest, EveryWordOfTheCounterPageIsTold) {
   // compile, as it must be planted below.
   [[maybe_unused]] const auto& [p1, p2, p3, p4, p5, p6] = port();
   [[maybe_unused]] const auto& [l1, l2, l3, l4, l5, l6, l7, l8, l9, l10, l11, l12, l13, l14] = link();
-  [[maybe_unused]] const auto& [w1, w2, w3, w4, w5] = worker();
+  [[maybe_unused]] const auto& [w1, w2, w3, w4, w5, w6] = worker();
   plant_sums("port", words_of(port()), words_of(port(1)), offsetof(PortStats, up) / sizeof(StatsWord) + 1);
   plant_sums("link", words_of(link()), words_of(link(1)), offsetof(LinkStats, marked) / sizeof(StatsWord) + 1);
   MemberStats& used = member(2 * kMaxMembers + 1);
@@ -163,6 +163,9 @@ TEST_F(MetricsTest, EveryWordOfTheCounterPageIsTold) {
     plant("heartbeat", worker(index).heartbeat_ns);
     plant("busy", worker(index).busy_ns);
     plant("stretch", worker(index).timer_stretch);
+    for (StageStats& stage : worker(index).stages) {
+      for (StatsWord* word : {&stage.calls, &stage.packets, &stage.clocks}) plant("stage", *word);
+    }
   }
   for (auto word :
        {&StatsHeader::started_ns, &StatsHeader::heartbeat_ns, &StatsHeader::attachments, &StatsHeader::batches,

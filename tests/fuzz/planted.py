@@ -34,7 +34,7 @@ FAULTS = {
     "install": ("dataplane/agent/check.cc", "view_.has_link(LinkIndex{static_cast<uint16_t>(to.index)})", "true"),
     "open": ("dataplane/stages/egress.cc", "!source_fits(context, slot, from[i])",
              "!source_fits(context, slot, from[i]) && false"),
-    "sequence": ("dataplane/stages/route.cc", "class_of(header.class_ecn) != class_of(found.head.treatment)",
+    "sequence": ("dataplane/stages/route.cc", "((class_ecn ^ head.treatment) & kTreatmentClass) != 0",
                  "false"),
     "signal": ("controlplane/signalling/messages.cc", "|| rest_.size() != size->get()", "|| rest_.size() < size->get()"),
     "yaml": ("dataplane/base/config_error.cc", "return escaped(line);", "return line;"),

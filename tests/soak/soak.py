@@ -206,6 +206,9 @@ class Load:
         self.tend()
 
     def tend(self):
+        # A lap over hours takes a second, of a probe that has real-time priority: routers on that core would stand still.
+        for stream in self.streams:
+            stream.lap()
         if self.tcp and self.tcp.client.poll() is None:
             return
         if self.tcp:

@@ -7,8 +7,8 @@ fields must be the same.
 """
 
 import collections
+import concurrent.futures
 import json
-import multiprocessing
 import os
 import random
 import struct
@@ -23,6 +23,7 @@ import skyframe as sky  # noqa: E402
 from cases import Case, expect, finish  # noqa: E402
 
 CHUNK = 50_000
+LONGEST_S = 60  # of the other reader over one chunk: it takes one
 OTHERS = 0.2  # this share of the records are messages, not frames
 
 # Every reason to drop a frame on its way from a port to a neighbour or a TUN, and every way to end well.
@@ -287,11 +288,17 @@ class Sender:
         return what, bytes(data)
 
 
+def installed_in(program):
+    """What the other reader's node has, as it says itself."""
+    said = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, check=True, text=True,
+                          timeout=LONGEST_S)
+    return json.loads(said.stdout.splitlines()[-1])
+
+
 def chunk_of(arguments):
     """(records, Counter of verdicts, the first differences) of one seed."""
     program, seed, count = arguments
-    installed = json.loads(subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, check=True,
-                                          text=True).stdout.splitlines()[-1])
+    installed = installed_in(program)
     sender, node = Sender(installed, seed), receiver.Receiver(installed)
     read = {"H": receiver.handshake, "T": receiver.terms, "L": receiver.liveness, "S": receiver.signal}
     records, wanted, inputs = [], [], []
@@ -305,7 +312,7 @@ def chunk_of(arguments):
             wanted.append(node.frame(port, data))
         inputs.append((what, port, data))
         records.append(struct.pack("<BBH", ord(what), port, len(data)) + data)
-    done = subprocess.run([program], input=b"".join(records), capture_output=True, check=True)
+    done = subprocess.run([program], input=b"".join(records), capture_output=True, check=True, timeout=LONGEST_S)
     got = done.stdout.decode().splitlines()[-count:]
     differences = [f"seed {seed}, record {place}: {what} port {port}: {data.hex()}\n  here {one}\n  there {other}"
                    for place, ((what, port, data), one, other) in enumerate(zip(inputs, wanted, got)) if one != other]
@@ -317,8 +324,7 @@ def chunk_of(arguments):
 def layers_of(program):
     """Scapy's layers give back every byte, and the fields that skyframe reads."""
     import scapy_skyedge as layers
-    installed = json.loads(subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, check=True,
-                                          text=True).stdout.splitlines()[-1])
+    installed = installed_in(program)
     sender = Sender(installed, 1)
     for _ in range(500):
         _, frame = sender.handshake_frame() if sender.chance(0.3) else sender.sealed()
@@ -357,8 +363,9 @@ def main():
     with Case("the readers agree on verdict and fields") as case:
         start = time.monotonic()
         chunks = [(program, seed + number, min(CHUNK, total - number * CHUNK)) for number in range(-(-total // CHUNK))]
-        with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
-            for count, kinds, found in pool.imap_unordered(chunk_of, chunks):
+        # Not a multiprocessing.Pool: that waits for ever for a process of its own that ended.
+        with concurrent.futures.ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            for count, kinds, found in pool.map(chunk_of, chunks):
                 records += count
                 verdicts += kinds
                 differences += found

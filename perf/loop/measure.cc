@@ -75,7 +75,7 @@ Result<Outcome> measure(const Case& one, unsigned runs, const std::function<void
   std::vector<StageShares> stage_runs;
   for (unsigned run = 0; run <= runs; ++run) {
     Samples values, limits;
-    const StageSums before = sums_of(one.worker);
+    const StageSums at_first = sums_of(one.worker);
     for (unsigned chunk = 0; chunk < one.chunks; ++chunk) {
       const size_t before = std::min(values.size(), limits.size());
       one.value(values);
@@ -83,7 +83,7 @@ Result<Outcome> measure(const Case& one, unsigned runs, const std::function<void
       if (std::min(values.size(), limits.size()) == before) return fail("{}: found a run that lost packets", one.name);
     }
     if (run == 0) continue;
-    stage_runs.push_back(shares_between(before, sums_of(one.worker)));
+    stage_runs.push_back(shares_between(at_first, sums_of(one.worker)));
     outcome.runs.push_back(median(values));
     outcome.limit_runs.push_back(median(limits));
     progress(run);

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "controlplane/metrics/metrics.h"
+#include "controlplane/metrics/exposition.h"
 #include "controlplane/signalling/messages.h"
 #include "controlplane/topology/as_json.h"
 #include "dataplane/base/key_file.h"

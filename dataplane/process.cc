@@ -124,6 +124,7 @@ Result<std::unique_ptr<Process>> Process::start(const RouterConfig& config) {
   header.abi_version = kAbiVersion;
   header.counters = kCounters;
   header.drop_reasons = kDropReasons;
+  header.stages = kStages;
   header.workers = workers;
   header.ports = ports;
   header.links = sizes.links;

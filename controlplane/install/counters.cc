@@ -35,6 +35,9 @@ Result<Counters> Counters::view(const Mapping& page) {
     return fail("counters: found {} counters and {} drop reasons, wanted {} and {}", header.counters,
                 header.drop_reasons, kCounters, kDropReasons);
   }
+  if (once(header.stages) != kStages) {
+    return fail("counters: found {} stages, wanted {}", header.stages, kStages);
+  }
   const uint32_t workers = once(header.workers), ports = once(header.ports), links = once(header.links),
                  groups = once(header.groups);
   const StatsLayout layout = StatsLayout::of(workers, ports, links, groups);

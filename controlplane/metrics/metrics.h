@@ -1,15 +1,12 @@
 // What one router tells Prometheus. One list gives each metric's name, type, labels, help and where its value comes
-// from; the exporter walks it, and docs/metrics.md is made of it. Names follow Prometheus' conventions: base units,
-// _total for counters.
-// How many series there are depends on the configuration alone (ports, links, workers, circuits.keep), never on what
-// the network sends: members of groups are summed, but for those to nodes of circuits.keep.
-// Source: docs/operations.md, "Metrics".
+// from; the exposition (exposition.h) walks it, and docs/metrics.md is made of it. Names follow Prometheus'
+// conventions: base units, _total for counters. How many series there are depends on the configuration alone (ports,
+// links, workers, circuits.keep), never on what the network sends: members of groups are summed, but for those to nodes
+// of circuits.keep. Source: docs/operations.md, "Metrics".
 #pragma once
 
-#include <prometheus/collectable.h>
 #include <prometheus/metric_family.h>
 
-#include <functional>
 #include <initializer_list>
 #include <map>
 #include <span>
@@ -17,7 +14,6 @@
 #include <string_view>
 #include <vector>
 
-#include "controlplane/api/server.h"
 #include "controlplane/api/views.h"
 
 namespace sky::controlplane {
@@ -58,21 +54,5 @@ struct Metric {
 
 /// All of them, in the order in which they are shown.
 std::span<const Metric> metrics();
-
-class Metrics final : public prometheus::Collectable {
- public:
-  /// `context` outlives it. Costs a pass over the counter page.
-  explicit Metrics(const ViewContext& context) : look_(context) {}
-  std::vector<prometheus::MetricFamily> Collect() const override;
-
- private:
-  Look look_;
-};
-
-/// As Prometheus reads it: text exposition format 0.0.4.
-std::string metrics_text(const ViewContext& context);
-
-/// GET /metrics, and nothing else. `text` is asked for where that is what was asked.
-Response answer_scrape(const Request& request, const std::function<std::string()>& text);
 
 }  // namespace sky::controlplane

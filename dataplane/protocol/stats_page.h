@@ -41,7 +41,7 @@ struct StatsHeader {
   uint32_t ports;
   uint32_t links;
   uint32_t groups;
-  uint32_t pad;
+  uint32_t stages;  ///< kStages, 0 of one that times none
   uint64_t boot_id;
   StatsWord started_ns;    ///< CLOCK_MONOTONIC
   StatsWord heartbeat_ns;  ///< main core, last turn

@@ -63,8 +63,10 @@ void finish(Context& context, const Opening& opening, bool authentic) noexcept {
     link.workers[context.number].failed.add(*slot.key);
     return drop(slot, Drop::bad_tag);
   }
-  if (!opening.window->test_and_set(opening.counter)) [[unlikely]]
-    return void(refuse_replay(context, slot));
+  if (!opening.window->test_and_set(opening.counter)) [[unlikely]] {
+    refuse_replay(context, slot);
+    return;
+  }
   slot.key->mark_seen();
   link.liveness.heard(context.now_ns);
   count_received(context, slot);

@@ -118,7 +118,7 @@ class RouteTable {
 
   // Main core's side.
   uint32_t capacity() const { return mask_ + 1; }
-  uint32_t index_of(RouteId route) const { return to_underlying(route) & mask_; }
+  uint32_t index_of(RouteId route) const { return view().index_of(route); }
   bool occupied(uint32_t index) const { return rules_[index].action != RuleAction::none; }
   const Rule& at(uint32_t index) const { return rules_[index]; }
   const RuleOwner& owner(uint32_t index) const { return owners_[index]; }

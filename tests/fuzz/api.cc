@@ -36,6 +36,7 @@ class Backend final : public ApiBackend {
     header.abi_version = kAbiVersion;
     header.counters = kCounters;
     header.drop_reasons = kDropReasons;
+    header.stages = kStages;
     header.workers = header.ports = header.links = 1;
     header.groups = 4;
     counters_.emplace(*Counters::view(page_));

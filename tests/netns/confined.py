@@ -21,12 +21,15 @@ CONFINED = ROOT / "tests" / "support" / "confined.py"
 NET_ADMIN, IPC_LOCK = 1 << 12, 1 << 14
 NOT_ALLOWED = 3
 METRICS = "[::1]:9477"
+METRICS_UNIT = ROOT / "conf" / "systemd" / "metrics.conf"
 
 
 def confine(folder, etc):
-    """A folder of programs that start the built ones confined."""
+    """A folder of programs that start the built ones confined, the control plane with the drop-in for metrics."""
     for program in ("skyedge-dataplane", "skyedge-controlplane"):
-        unit = BUILD / "conf" / "systemd" / f"{program}.service"
+        unit = folder / f"{program}.service"
+        unit.write_text((BUILD / "conf" / "systemd" / unit.name).read_text()
+                        + (METRICS_UNIT.read_text() if program == "skyedge-controlplane" else ""))
         (folder / program).write_text(f"#!/bin/sh\nexec {sys.executable} {CONFINED} {unit} {etc} {BUILD / program} \"$@\"\n")
         (folder / program).chmod(0o755)
     (folder / "skyctl").symlink_to(BUILD / "skyctl")

@@ -55,6 +55,7 @@ FakeDataplane::FakeDataplane(const std::string& path) : listener_(socket(AF_UNIX
   header.abi_version = kAbiVersion;
   header.counters = kCounters;
   header.drop_reasons = kDropReasons;
+  header.stages = kStages;
   header.workers = kWorkers;
   header.ports = kPorts;
   header.links = kLinks;

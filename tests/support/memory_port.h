@@ -29,7 +29,7 @@ class MemoryPort {
 
   /// Puts a frame where the worker will receive it; in buffers of at most `segment` bytes.
   void push(const Bytes& frame, size_t segment = SIZE_MAX);
-  /// The same with buffers of its pool that hold whole frames, as many as there is room for.
+  /// The same with buffers of its pool that hold whole frames.
   void push(std::span<rte_mbuf* const> frames);
   /// The next frame that the worker sent.
   std::optional<Bytes> pop();

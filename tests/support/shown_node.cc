@@ -12,6 +12,7 @@ ShownNode::ShownNode(uint32_t workers)
   header().abi_version = kAbiVersion;
   header().counters = kCounters;
   header().drop_reasons = kDropReasons;
+  header().stages = kStages;
   header().workers = workers;
   header().ports = header().links = 1;
   header().groups = 4;

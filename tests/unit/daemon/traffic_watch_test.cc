@@ -16,6 +16,7 @@ class TrafficWatchTest : public testing::Test {
     header.abi_version = kAbiVersion;
     header.counters = kCounters;
     header.drop_reasons = kDropReasons;
+    header.stages = kStages;
     header.groups = 2;
     header.boot_id = 1;
     header.workers = 1;

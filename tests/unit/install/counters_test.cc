@@ -18,6 +18,7 @@ class CountersTest : public testing::Test {
     header.abi_version = kAbiVersion;
     header.counters = kCounters;
     header.drop_reasons = kDropReasons;
+    header.stages = kStages;
     header.workers = 2;
     header.ports = 1;
     header.links = 2;
@@ -84,6 +85,7 @@ TEST_F(CountersTest, WhatDoesNotFitIsRefused) {
   EXPECT_TRUE(refused(header().abi_version, kAbiVersion + 1));
   EXPECT_TRUE(refused(header().counters, kCounters + 1));
   EXPECT_TRUE(refused(header().drop_reasons, kDropReasons - 1));
+  EXPECT_TRUE(refused(header().stages, 0u)) << "of a dataplane that times none";
   EXPECT_FALSE(Counters::view(Mapping(fd.get(), 64, PROT_READ)));
 }
 

@@ -1,4 +1,4 @@
-#include "controlplane/metrics/metrics.h"
+#include "controlplane/metrics/exposition.h"
 
 #include <gtest/gtest.h>
 #include <prometheus/check_names.h>

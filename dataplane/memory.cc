@@ -25,7 +25,7 @@ MemoryPart session_part(const SizesConfig& sizes) {
 }
 
 MemoryPart link_part(const SizesConfig& sizes, size_t workers) {
-  const uint64_t each = sizeof(Link) + workers * (sizeof(LinkWorker) + sizeof(StreamWindows<>) + kAllocatorBytes) +
+  const uint64_t each = sizeof(Link) + workers * (sizeof(LinkWorker) + sizeof(LaneWindows<>) + kAllocatorBytes) +
                         sizeof(KeyRing) + sizeof(LinkConfig) + 4 * kAllocatorBytes;
   return {"links", 0, sizes.links * each};
 }

@@ -27,6 +27,7 @@ constexpr uint64_t kNapNs = 100'000;              // between polls of inputs tha
 constexpr uint64_t kPollBeforeNapNs = 1'000'000;  // turns without traffic before the first nap
 constexpr uint64_t kPollBeforeBlockNs = 20'000;   // the same where a frame wakes us
 constexpr uint64_t kTunGapNs = 10'000;            // an empty read is a system call: not every turn
+constexpr size_t kManyLinks = 256;                // some 2.5 KiB of each are read: a second-level cache full
 constexpr uint64_t kHoldPollNs = 1'000'000;       // while packets wait for a circuit
 
 uint64_t monotonic_ns() noexcept {
@@ -140,7 +141,9 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   if (context_.number == 0 && context_.tun != nullptr && now_ns >= next_tun_poll_ns_) busy |= poll_tun();
   busy |= inject(context_, batch_);
   send(batch_);
-  const uint64_t timed_version = context_.tables.timed.load(std::memory_order_acquire)->version;
+  const TimedObjects& timed = *context_.tables.timed.load(std::memory_order_acquire);
+  context_.many_links = timed.links.size() > kManyLinks;
+  const uint64_t timed_version = timed.version;
   if (now_ns >= next_timer_ns_ || timed_version != timed_version_ || context_.timers_due) {
     context_.timers_due = false;
     timed_version_ = timed_version;

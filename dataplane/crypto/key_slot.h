@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "dataplane/base/huge_pool.h"
 #include "dataplane/crypto/aead.h"
 #include "dataplane/crypto/key_chain.h"
 #include "dataplane/crypto/replay_window.h"
@@ -126,19 +127,33 @@ class SealCounter {
   std::atomic<uint64_t> bytes_ = 0;
 };
 
-/// The replay windows of one lane or stream, one per slot; owned by the worker that receives it.
-/// Reset when a slot holds another key than before.
+/// The replay windows of one lane, one per slot; owned by the worker that receives it. Reset when a slot holds another
+/// key than before. Cost: a cache line where frames come in order.
 template <uint64_t Bits = 8192>
-struct StreamWindows {
-  std::array<uint64_t, kKeySlots> generation{};
-  std::array<ReplayWindow<Bits>, kKeySlots> window;
+struct alignas(64) LaneWindows : Pooled<LaneWindows<Bits>> {
+  static_assert(Bits >= 64 && (Bits & (Bits - 1)) == 0, "a power of two of whole words");
 
-  ReplayWindow<Bits>& of(unsigned slot, uint64_t key_generation) noexcept {
-    if (generation[slot] != key_generation) {
-      generation[slot] = key_generation;
-      window[slot].reset();
+  struct Slot {
+    uint64_t generation = 0;
+    ReplayState state;
+    std::atomic<uint64_t> heard_ns = 0;  ///< others: ro; the last authentic frame
+  };
+  std::array<Slot, kKeySlots> slots;
+  std::array<std::array<uint64_t, Bits / 64>, kKeySlots> bitmap{};
+
+  ReplayView of(unsigned slot, uint64_t key_generation) noexcept {
+    ReplayView view = this->view(slot);
+    if (slots[slot].generation != key_generation) [[unlikely]] {
+      slots[slot].generation = key_generation;
+      view.reset();
     }
-    return window[slot];
+    return view;
+  }
+  ReplayView view(unsigned slot) noexcept { return {slots[slot].state, bitmap[slot].data(), Bits}; }
+  uint64_t heard_ns() const noexcept {
+    uint64_t last = 0;
+    for (const Slot& slot : slots) last = std::max(last, slot.heard_ns.load(std::memory_order_relaxed));
+    return last;
   }
 };
 

@@ -81,13 +81,34 @@ void make_room_for_tag(Slot& slot) noexcept {
   slot.length = static_cast<uint16_t>(slot.length + kTagBytes);
 }
 
+/// Where there are too many links for a cache, all that the burst will read of its own is brought at once: one by one
+/// each frame would wait some five times for what another one's link pushed out.
+void bring_links(const Context& context, const Wire& wire, std::span<rte_mbuf* const> frames) noexcept {
+  struct Brought {
+    const Link* link;
+    const LinkHeader* header;
+  };
+  std::array<Brought, kBurst> brought;
+  unsigned n = 0;
+  for (const rte_mbuf* frame : frames) {
+    if (!wire.can_read(*frame)) continue;
+    const auto& header = *rte_pktmbuf_mtod_offset(frame, const LinkHeader*, sizeof(EthernetHeader));
+    const Link* link = context.tables.links.find(header.link_index.get());
+    if (link == nullptr) continue;
+    link->prefetch();
+    __builtin_prefetch(&context.stats_of(LinkIndex{static_cast<uint16_t>(header.link_index.get())}));
+    brought[n++] = {link, &header};
+  }
+  for (unsigned i = 0; i < n; ++i) brought[i].link->prefetch_receive(*brought[i].header);
+}
+
 /// A frame without a fault, by what its link allows.
 void admit(PortIndex port, Link& link, Slot& slot) noexcept {
-  const LinkConfig& config = *link.config.load(std::memory_order_acquire);
+  const Admission admission = link.admission.load(std::memory_order_relaxed);
   const FrameKind kind = kind_of(link_header(slot.data));
-  if (config.put.port != port) [[unlikely]]
+  if (admission.port != port) [[unlikely]]
     return drop(slot, Drop::wrong_port);
-  if (to_underlying(kind) > config.put.least_kind) [[unlikely]]
+  if (to_underlying(kind) > admission.least_kind) [[unlikely]]
     return drop(slot, Drop::weak_kind);
   if (kind == FrameKind::header && slot.length < kLinkOverhead + kHeaderSealed) [[unlikely]]
     return drop(slot, Drop::frame_short);
@@ -116,6 +137,7 @@ uint64_t classify(Context& context, PortIndex port, std::span<rte_mbuf* const> f
                   .longest = context.ports[to_underlying(port)]->mtu() + uint32_t{sizeof(EthernetHeader)}};
   const IndexTable<Link>& links = context.tables.links;
   const bool watched = context.watch != nullptr;
+  if (context.many_links) bring_links(context, wire, frames);
   const size_t last = frames.size() - 1;
   Ended ended;
   uint64_t bytes = 0;

@@ -62,6 +62,7 @@ struct Context {
   uint64_t now_ns = 0;                     ///< read once per burst
   uint64_t (*clock)() noexcept = nullptr;  ///< what timers cost is read off it; not at all without one
   uint32_t hash_seed = 0;                  ///< secret: flows are hashed under it
+  bool many_links = false;                 ///< more than a cache holds
   bool worked = false;                     ///< this turn carried somebody's traffic
   bool timers_due = false;                 ///< a packet changed what timers would find
   bool wake_main = false;                  ///< this turn pushed into the channel
@@ -83,7 +84,8 @@ struct Context {
 
   // This worker's rows of the counters.
   PortStats& stats_of(PortIndex port) const { return port_stats[to_underlying(port)]; }
-  LinkStats& stats_of(const Link& link) const { return link_stats[to_underlying(link.index)]; }
+  LinkStats& stats_of(LinkIndex link) const { return link_stats[to_underlying(link)]; }
+  LinkStats& stats_of(const Link& link) const { return stats_of(link.index); }
   MemberStats& stats_of(const Group& group, unsigned slot) const {
     return member_stats[size_t{to_underlying(group.index)} * kMaxMembers + slot];
   }

@@ -9,8 +9,11 @@ namespace {
 /// What is under way between a frame's two halves.
 struct Opening {
   Slot* slot;
-  ReplayWindow<>* window;
+  LaneWindows<>* windows;
   uint64_t counter;
+  unsigned key;  ///< its slot
+
+  ReplayView window() const { return windows->view(key); }
 };
 
 void count_received(Context& context, const Slot& slot) noexcept {
@@ -43,32 +46,30 @@ bool prepare(Context& context, Slot& slot, Opening& opening, AeadOp& op) noexcep
   const unsigned lane = static_cast<unsigned>(word.get() >> 56);
   const uint64_t counter = word.get() & ((uint64_t{1} << 56) - 1);
   // nullptr where the peer was granted no such lane.
-  StreamWindows<>* windows = lane < kMaxLanes ? link.windows[lane].load(std::memory_order_acquire) : nullptr;
+  LaneWindows<>* windows = lane < kMaxLanes ? link.windows[lane].load(std::memory_order_acquire) : nullptr;
   if (windows == nullptr) [[unlikely]]
     return refuse(slot, Drop::bad_lane);
-  ReplayWindow<>& window = windows->of(index, key.generation);
-  if (!window.may_accept(counter)) [[unlikely]]
+  if (!windows->of(index, key.generation).may_accept(counter)) [[unlikely]]
     return refuse_replay(context, slot);
   slot.key = &key;
-  opening = {&slot, &window, counter};
+  opening = {&slot, windows, counter, index};
   make_link_op(key, data, sealed_length(slot, kind), word, op);
   return true;
 }
 
 void finish(Context& context, const Opening& opening, bool authentic) noexcept {
   Slot& slot = *opening.slot;
-  Link& link = *slot.link;
   if (!authentic) [[unlikely]] {
-    context.stats_of(link).bad_tags.add(1);
-    link.workers[context.number].failed.add(*slot.key);
+    context.stats_of(*slot.link).bad_tags.add(1);
+    slot.link->workers[context.number].failed.add(*slot.key);
     return drop(slot, Drop::bad_tag);
   }
-  if (!opening.window->test_and_set(opening.counter)) [[unlikely]] {
+  if (!opening.window().test_and_set(opening.counter)) [[unlikely]] {
     refuse_replay(context, slot);
     return;
   }
   slot.key->mark_seen();
-  link.liveness.heard(context.now_ns);
+  opening.windows->slots[opening.key].heard_ns.store(context.now_ns, std::memory_order_relaxed);
   count_received(context, slot);
   slot.verdict = Verdict::next;
 }

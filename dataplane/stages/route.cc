@@ -38,7 +38,9 @@ bool choose_next(Context& context, const Rule& rule, Slot& slot, RouteId& route_
     if (!context.tables.links_up.test(next)) return false;
   }
   slot.link = context.tables.links.find(to_underlying(next));
-  return slot.link != nullptr;
+  if (slot.link == nullptr) return false;
+  slot.link->prefetch();
+  return true;
 }
 
 /// Whether the circuit keeps to its rate, and the neighbour it came from to its realtime budget.
@@ -58,7 +60,8 @@ bool within_rate(Context& context, RouteId id, const Slot& slot) noexcept {
 }
 
 /// Whether the neighbour keeps to what is taken of it; a drop if not.
-[[gnu::noinline]] bool within_all(Context& context, const LinkConfig& config, Slot& slot) noexcept {
+[[gnu::noinline]] bool within_all(Context& context, Slot& slot) noexcept {
+  const LinkConfig& config = *slot.link->config.load(std::memory_order_acquire);
   if (config.all.passes(slot.link->workers[context.number].all, context.now_ns, slot.length)) return true;
   context.stats_of(*slot.link).over_rate.add(1);
   return refuse(slot, Drop::over_rate);
@@ -121,8 +124,7 @@ void route_one(Context& context, const RouteView rules, Slot& slot) noexcept {
   if (id == kControlRoute) [[unlikely]]
     return take_control(context, slot);
   const Link& link = *slot.link;
-  const LinkConfig& config = *link.config.load(std::memory_order_acquire);
-  if (config.put.rate_kbit_s != 0 && !within_all(context, config, slot)) return;
+  if (link.admission.load(std::memory_order_relaxed).limited && !within_all(context, slot)) return;
   const Rule& rule = rules.at(id);
   const RuleHead head = head_of(rule);
   if (!is_for(head, id, link.index)) [[unlikely]]

@@ -99,6 +99,12 @@ bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op)
 
 void seal(Context& context, Batch& batch) noexcept {
   const SealLimits limits = context.tables.config().link_keys.seal_limits(kLinkCounters);
+  if (context.many_links) {
+    for (const Slot& slot : batch) {
+      slot.link->prefetch_send(context.number);
+      __builtin_prefetch(&context.stats_of(*slot.link));
+    }
+  }
   unsigned n = 0;
   for (Slot& slot : batch) n += prepare(context, limits, slot, context.ops[n]);
   context.aead.seal({context.ops.data(), n});

@@ -41,6 +41,7 @@ uint64_t tend_link(Context& context, Link& link, Batch& batch) noexcept {
   const uint64_t polled_empty = context.tables.polls.emptied_ns(config.put.port, context.now_ns);
   LivenessConfig liveness = config.liveness;
   liveness.interval_ns = context.timer_budget.stretched(liveness.interval_ns);
+  link.liveness.heard(link.heard_ns());
   link.liveness.judge(liveness, context.now_ns, polled_empty);
   if (link.liveness.up() != link.usable()) change(context, link, link.liveness.up());
   tell(context, link);

@@ -8,6 +8,7 @@
 // docs/protocol.md, "Liveness".
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "dataplane/protocol/frame.h"
@@ -22,8 +23,8 @@ struct LivenessConfig {
 
 class Liveness {
  public:
-  /// Any authentic frame counts as hearing.
-  void heard(uint64_t now_ns) { heard_ns_ = now_ns; }
+  /// Any authentic frame counts as hearing; `at_ns` is that of the last one.
+  void heard(uint64_t at_ns) { heard_ns_ = std::max(heard_ns_, at_ns); }
   /// True when the state may change by it: judge() should not wait for its next time.
   bool received(const LivenessPayload& ping, uint64_t now_ns);
 

@@ -26,9 +26,10 @@ class SessionWindows {
 
   /// Reset when the slot holds another key than before.
   ReplayView of(unsigned slot, uint64_t key_generation) noexcept {
-    ReplayView view(next_[slot], &bitmaps_[slot * counters_ / 64], counters_);
-    if (generation_[slot] != key_generation) {
-      generation_[slot] = key_generation;
+    Slot& its = slots_[slot];
+    ReplayView view(its.state, &bitmaps_[slot * counters_ / 64], counters_);
+    if (its.generation != key_generation) {
+      its.generation = key_generation;
       view.reset();
     }
     return view;
@@ -55,8 +56,11 @@ class SessionWindows {
   static constexpr uint64_t bytes_of(uint64_t counters) { return sizeof(SessionWindows) + kKeySlots * counters / 8; }
 
  private:
-  std::array<uint64_t, kKeySlots> generation_{};
-  std::array<uint64_t, kKeySlots> next_{};
+  struct Slot {
+    uint64_t generation = 0;
+    ReplayState state;
+  };
+  std::array<Slot, kKeySlots> slots_{};
   uint64_t counters_;
   std::unique_ptr<uint64_t[]> bitmaps_;  ///< [key slot][counters_ / 64]
   std::atomic<uint64_t> newest_key_ = UINT64_MAX;

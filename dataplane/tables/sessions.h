@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/base/huge_pool.h"
 #include "dataplane/crypto/key_ring.h"
 #include "dataplane/crypto/key_slot.h"
 #include "dataplane/protocol/frame.h"
@@ -46,7 +47,7 @@ struct StreamPage {
   }
 };
 
-struct Session {
+struct Session : Pooled<Session> {
   SessionIndex index{};
   std::atomic<const SessionMessage*> put = nullptr;  ///< main: rw, worker: ro
   SendKeys send;

@@ -147,26 +147,17 @@ void Tables::put_link(const LinkMessage& message) {
     link->ring = std::make_unique<KeyRing>(link->receive, link->send, key_engine_, config_.link_keys, seen_keys_);
     log_keys(*link);
   }
-  const unsigned shares = workers_of(message.port);
-  auto* config = new LinkConfig{
-      .put = message,
-      .ethernet = {message.peer_mac, config_.port_macs[to_underlying(message.port)], Be16(message.ether_type)},
-      .liveness = {.interval_ns = uint64_t{message.interval_us} * 1'000,
-                   .hold_ns = uint64_t{message.hold_ms} * 1'000'000,
-                   .multiplier = message.multiplier},
-      .lane_in_mac = polls.of(message.port).lane_in_mac,
-      .realtime = RateLimit(message.realtime_kbit_s, shares),
-      .all = RateLimit(message.rate_kbit_s, shares),
-      .worker = polls.of(message.port).worker};
+  const PortIndex port = message.port;
+  auto* config = new LinkConfig(message, config_.port_macs[to_underlying(port)], polls.of(port), workers_of(port));
   if (!fresh && config->worker != link->owner()) {
     change_owner(*link, config);
   } else if (const LinkConfig* old = link->config.exchange(config, std::memory_order_acq_rel)) {
     quiescence_.retire([old] { delete old; });
   }
+  link->admission.store({message.port, message.least_kind, message.rate_kbit_s != 0}, std::memory_order_relaxed);
   for (unsigned lane = 0; lane < message.lanes; ++lane) {
     auto& windows = link->windows[lane];
-    if (windows.load(std::memory_order_relaxed) == nullptr)
-      windows.store(new StreamWindows<>, std::memory_order_release);
+    if (windows.load(std::memory_order_relaxed) == nullptr) windows.store(new LaneWindows<>, std::memory_order_release);
   }
   if (!fresh) return;
   links.set(index, link);

@@ -6,10 +6,28 @@
 namespace sky::test {
 namespace {
 
-class Arrival : public Crossroads {
+constexpr uint16_t kFirstOfMany = 1'000, kMany = 300;
+
+NodeConfig config_of(bool many_links) {
+  NodeConfig config;
+  if (many_links) config.capacities.links = kFirstOfMany + kMany;
+  return config;
+}
+
+/// Alone, and among so many links that what a burst reads of its own is brought into the cache before it is looked at.
+class Arrival : public Crossroads, public testing::WithParamInterface<bool> {
  protected:
+  Arrival() : Crossroads(config_of(GetParam())) {}
   void SetUp() override {
     Crossroads::SetUp();
+    std::vector<InstallMessage> others;
+    for (uint16_t i = 0; GetParam() && i < kMany; ++i) {
+      const uint16_t link = kFirstOfMany + i;
+      others.push_back(message(link_put(LinkPeer{link, link, link}, 2)));
+    }
+    node.install(others);
+    node.worker_turn();
+    EXPECT_EQ(GetParam(), node.worker().context().many_links);
     node.install({message(forward_put(kRoute, left.link, right.link, kNext, 0x62))});
     node.port(0).poison = true;
   }
@@ -45,7 +63,7 @@ class Arrival : public Crossroads {
 
 constexpr size_t kEthernet = 14;
 
-TEST_F(Arrival, ChecksOfTheEthernetFrame) {
+TEST_P(Arrival, ChecksOfTheEthernetFrame) {
   expect(Bytes{}, {.frame_short = 1}, "nothing at all");
   expect(Bytes(59), {.frame_short = 1}, "a byte too short");
   Bytes longest = sealed(packet(17, kRoute, pattern(1461)));
@@ -61,7 +79,7 @@ TEST_F(Arrival, ChecksOfTheEthernetFrame) {
   EXPECT_EQ((Change{.received = 1, .frame_chained = 1}), node.change()) << "in two buffers";
 }
 
-TEST_F(Arrival, ChecksOfTheLinkHeader) {
+TEST_P(Arrival, ChecksOfTheLinkHeader) {
   for (unsigned version = 0; version < 16; ++version) {
     if (version == 1) continue;
     expect(sealed([&](Header& h) { h.version_kind = static_cast<uint8_t>(version << 4); }), {.bad_version = 1},
@@ -79,7 +97,7 @@ TEST_F(Arrival, ChecksOfTheLinkHeader) {
   expect(sealed([](Header& h) { h.link_index = 2; }), {.wrong_port = 1}, "a link of another port");
 }
 
-TEST_F(Arrival, ChecksBeforeAndAfterTheTag) {
+TEST_P(Arrival, ChecksBeforeAndAfterTheTag) {
   for (const uint8_t epoch : {2, 3, 127, 0x80, 0x81})
     expect(sealed([&](Header& h) { h.epoch = epoch; }), {.no_key = 1}, "an epoch without key");
   expect(sealed([](Header& h) { h.lane_counter |= uint64_t{1} << 56; }), {.bad_lane = 1}, "lane 1 of one");
@@ -102,7 +120,7 @@ TEST_F(Arrival, ChecksBeforeAndAfterTheTag) {
   EXPECT_EQ(11u, node.tables->stats.link(LinkIndex{1}).bad_tags.get());
 }
 
-TEST_F(Arrival, SizeMustBeTheDeliveredLength) {
+TEST_P(Arrival, SizeMustBeTheDeliveredLength) {
   const auto sized = [&](size_t bytes, uint16_t size) {
     Bytes inside = packet(17, kRoute, pattern(bytes));
     inside[5] = static_cast<uint8_t>(size >> 8);
@@ -120,7 +138,7 @@ TEST_F(Arrival, SizeMustBeTheDeliveredLength) {
   expect(sealed(padded), {.bad_size = 1}, "a byte more of padding");
 }
 
-TEST_F(Arrival, RouteIdsAndTheirRules) {
+TEST_P(Arrival, RouteIdsAndTheirRules) {
   node.install({message(forward_put(kRoute + 1, spare.link, right.link, kNext)),
                 message(forward_put(kRoute + 2, left.link, right.link, kNext, 2))});
   expect(sealed(packet(17, kRoute ^ 0x80000000)), {.unknown_route = 1}, "same index, other high bits");
@@ -135,13 +153,13 @@ TEST_F(Arrival, RouteIdsAndTheirRules) {
   expect(sealed(packet(17, kRoute + 1)), {.unknown_route = 1}, "a rule that was deleted");
 }
 
-TEST_F(Arrival, EcnIsNoClass) {
+TEST_P(Arrival, EcnIsNoClass) {
   // ECN bits are the two below the class; they do not decide about the rule.
   const auto out = only(node.exchange(0, {sealed([](Header& h) { h.class_ecn |= 0x18; })}), right);
   EXPECT_EQ(0x60, out.header.class_ecn & 0xe0);
 }
 
-TEST_F(Arrival, PacketsThatMayNotEndHere) {
+TEST_P(Arrival, PacketsThatMayNotEndHere) {
   node.install({message(consume_put(kRoute + 1, left.link, far.session, 0))});
   for (const unsigned type : {0, 1, 6, 7, 8, 9, 10, 16, 18, 23, 64, 65, 100, 255})
     expect(sealed(packet(type, kRoute + 1)), {.bad_type = 1}, "ends on a circuit");
@@ -154,7 +172,7 @@ TEST_F(Arrival, PacketsThatMayNotEndHere) {
   }
 }
 
-TEST_F(Arrival, KeepAlivesEndHere) {
+TEST_P(Arrival, KeepAlivesEndHere) {
   node.install({message(consume_put(kRoute + 1, left.link, far.session, 0))});
   for (const uint32_t route : {0u, kRoute + 1}) {
     EXPECT_TRUE(node.exchange(0, {sealed(packet(2, route))}).empty());
@@ -162,7 +180,7 @@ TEST_F(Arrival, KeepAlivesEndHere) {
   }
 }
 
-TEST_F(Arrival, ReplaysWithinABurstAndLater) {
+TEST_P(Arrival, ReplaysWithinABurstAndLater) {
   std::vector<Bytes> burst;
   for (int i = 0; i < 20; ++i) burst.push_back(sealed(packet(17, kRoute, pattern(50))));
   std::vector<Bytes> doubled = burst;
@@ -174,7 +192,7 @@ TEST_F(Arrival, ReplaysWithinABurstAndLater) {
   EXPECT_EQ(40u, node.tables->stats.link(LinkIndex{1}).replays.get());
 }
 
-TEST_F(Arrival, TheWindowIs8192CountersWide) {
+TEST_P(Arrival, TheWindowIs8192CountersWide) {
   const auto with_counter = [&](uint64_t counter) { return sealed([&](Header& h) { h.lane_counter = counter; }); };
   EXPECT_EQ(1u, node.exchange(0, {with_counter(20'000)}).size());
   EXPECT_EQ(1u, node.exchange(0, {with_counter(20'000 - 8191)}).size());
@@ -187,6 +205,8 @@ TEST_F(Arrival, TheWindowIs8192CountersWide) {
   EXPECT_EQ(0u, node.exchange(0, {forged}).size());
   EXPECT_EQ(1u, node.exchange(0, {with_counter(20'000 - 8190)}).size());
 }
+
+INSTANTIATE_TEST_SUITE_P(Links, Arrival, testing::Bool(), [](const auto& many) { return many.param ? "Many" : "Few"; });
 
 }  // namespace
 }  // namespace sky::test

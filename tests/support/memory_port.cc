@@ -9,16 +9,8 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "dataplane/base/address_sanitizer.h"
 #include "drivers/eal.h"
-
-// g++ has a macro for it, clang++ a feature.
-#ifdef __has_feature
-#define SKY_ADDRESS_SANITIZER __has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define SKY_ADDRESS_SANITIZER 1
-#else
-#define SKY_ADDRESS_SANITIZER 0
-#endif
 
 #if SKY_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>

@@ -79,8 +79,8 @@ TEST(SealCounter, TellsItsUseOfOneKeyOnly) {
   EXPECT_EQ(0u, counter.bytes(3));
 }
 
-TEST(StreamWindows, EachSlotHasItsOwnAndANewKeyStartsAfresh) {
-  StreamWindows<64> windows;
+TEST(LaneWindows, EachSlotHasItsOwnAndANewKeyStartsAfresh) {
+  LaneWindows<64> windows;
   EXPECT_TRUE(windows.of(0, 1).test_and_set(7));
   EXPECT_FALSE(windows.of(0, 1).test_and_set(7));
   EXPECT_TRUE(windows.of(1, 2).test_and_set(7));

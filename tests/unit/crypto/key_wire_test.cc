@@ -53,7 +53,7 @@ struct Node {
   KeyIdMemories seen;
   KeyRing ring{receive_keys, send_keys, *engine, policy, seen};
   std::array<SealCounter, kLanes> counters;
-  std::array<StreamWindows<>, kLanes> windows;
+  std::array<LaneWindows<>, kLanes> windows;
   uint64_t quiesced_ns = 0;  ///< the worker's last quiescent state was right after this round
   const KeySlot* held = nullptr;
   ExpandedBytes held_bytes{};
@@ -155,7 +155,7 @@ class Wire : public testing::Test {
         ++unknown_epoch_;
         continue;
       }
-      auto& window = node.windows[frame.lane].of(slot_index(frame.epoch), slot->generation);
+      auto window = node.windows[frame.lane].of(slot_index(frame.epoch), slot->generation);
       AeadOp op{.key = &slot->key,
                 .data = frame.body.data(),
                 .tag = frame.tag.data(),

@@ -14,6 +14,17 @@ namespace {
 
 constexpr uint64_t kBits = 8192;
 
+template <uint64_t Bits>
+struct ReplayWindow {
+  ReplayView view() { return {state, bitmap.data(), Bits}; }
+  bool may_accept(uint64_t counter) { return view().may_accept(counter); }
+  bool test_and_set(uint64_t counter) { return view().test_and_set(counter); }
+  void reset() { view().reset(); }
+
+  ReplayState state;
+  std::array<uint64_t, Bits / 64> bitmap{};
+};
+
 struct Row {
   uint64_t counter;
   bool accept;

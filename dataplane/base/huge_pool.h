@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <boost/pool/singleton_pool.hpp>
 #include <cstdlib>
 #include <new>
@@ -19,7 +20,7 @@ struct HugeBlocks {
   static constexpr size_t kHugepage = size_t{2} << 20;
 
   static char* malloc(size_t bytes) {
-    const bool huge = bytes >= kHugepage / 2;
+    const bool huge = bytes > kHugepage / 2;
     const size_t page = huge ? kHugepage : 4096, whole = (bytes + page - 1) / page * page;
     void* memory = std::aligned_alloc(page, whole);
     if (memory != nullptr && huge) madvise(memory, whole, MADV_HUGEPAGE);
@@ -42,10 +43,13 @@ struct Pooled {
   }
 
  private:
-  static constexpr unsigned kFirst = 16;  ///< objects in the first block; each is twice as large as the one before
+  static constexpr size_t kFirst = 16;  ///< objects in the first block; each is twice as large as the one before
+  static constexpr size_t kBlockOverhead = 128;  ///< of boost's
+  template <typename Object = T>
+  static constexpr size_t kMost = std::max((HugeBlocks::kHugepage - kBlockOverhead) / sizeof(Object), kFirst);
   template <typename Object = T>
   using Pool = boost::singleton_pool<Object, sizeof(Object), HugeBlocks, boost::details::pool::default_mutex, kFirst,
-                                     (HugeBlocks::kHugepage + sizeof(Object) - 1) / sizeof(Object)>;
+                                     kMost<Object>>;
 #endif
 };
 

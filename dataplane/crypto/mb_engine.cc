@@ -20,6 +20,7 @@ constexpr ptrdiff_t kLine = 64;
 constexpr ptrdiff_t kRoundKeys = 4 * kLine;  // 15 x 16 bytes
 constexpr ptrdiff_t kNarrow = 8 * kLine;     // and what engines without VAES keep behind them
 constexpr ptrdiff_t kKey = sizeof(AeadKey);
+constexpr size_t kKeysAhead = 3;
 
 /// Brings what an operation of that length reads of its key into the cache. A key is 16 lines, and a miss of one costs
 /// as much as a short frame's AEAD; but all of those of a burst are more than the first cache holds. Engines with VAES
@@ -39,11 +40,11 @@ constexpr ptrdiff_t kKey = sizeof(AeadKey);
   lines(std::max(kRoundKeys, (kKey - blocks * 16) & -kLine), kShort);
 }
 
-/// Calls `one` for each operation in order, the next operation's key on its way meanwhile.
+/// Calls `one` for each operation in order, the keys of the next ones on their way meanwhile.
 template <typename One>
 void for_each_prefetched(std::span<AeadOp> ops, bool wide, One one) {
   for (size_t i = 0; i < ops.size(); ++i) {
-    if (i + 1 < ops.size()) prefetch(ops[i + 1], wide);
+    if (i + kKeysAhead < ops.size()) prefetch(ops[i + kKeysAhead], wide);
     one(ops[i]);
   }
 }

@@ -42,8 +42,8 @@ Each value is the median of its runs; <em>ratio</em> is limit / value: 1 is at t
 <td>{{ "%.1f"|format(case.spread) }}</td><td>{{ "%.1f"|format(case.limit) }}</td>
 <td class="{{ "near" if case.ratio >= 0.83 else "far" if case.ratio < 0.5 else "" }}">{{ "%.3f"|format(case.ratio) }}</td>
 {% if old %}{% set then = old.get(case.name) %}<td>{{ "%.1f"|format(then.value) if then else "" }}</td>
-<td>{{ "%+.1f %%"|format(100 * (case.value / then.value - 1)) if then else "" }}</td>
-{% endif %}<td>{{ "%.2f"|format(case.millions_per_second) }}</td>
+<td>{{ "%+.1f %%"|format(100 * (case.value / then.value - 1)) if then and then.value else "" }}</td>
+{% endif %}<td>{{ "%.2f"|format(case.millions_per_second) if case.millions_per_second else "" }}</td>
 <td class="words">{{ case.unit }}; limit: {{ case.limit_is }}</td></tr>
 {% endfor %}</table></body></html>
 """)
@@ -106,7 +106,7 @@ def against_size(cases):
 
 
 def throughput(cases):
-    hz = next((case["millions_per_second"] * 1e6 * case["value"] for case in cases.values() if case["unit"].startswith("TSC")),
+    hz = next((case["millions_per_second"] * 1e6 * case["value"] for case in cases.values() if case["unit"] == "clocks/packet"),
               0)
     svg = lines_by_size(cases, lambda kind, bytes_, clocks: hz / clocks * 8 * (bytes_ + FRAME_OVERHEAD[kind]) / 1e9,
                         "Gbit/s of frames", limits=False)

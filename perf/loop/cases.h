@@ -35,4 +35,9 @@ Result<Case> hostile_case(Attack attack);
 /// 50,000.
 Result<Case> install_case(uint32_t rules);
 
+/// How one of two ways between two routers fails. cut: nothing goes there any more, and the far end says that it does
+/// not hear. silent: nothing goes either way. copy: the same, while each packet goes by both ways.
+enum class Fault : uint8_t { cut, silent, copy };
+Case failover_case(Fault fault);
+
 }  // namespace sky::perf

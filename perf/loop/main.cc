@@ -69,6 +69,9 @@ std::vector<Entry> entries() {
   all.push_back({"hostile/garbage", [] { return hostile_case(Attack::garbage); }});
   all.push_back({"hostile/unknown", [] { return hostile_case(Attack::unknown_link); }});
   all.push_back({"install/rules", [] { return install_case(100'000); }});
+  all.push_back({"failover/cut", [] { return failover_case(Fault::cut); }});
+  all.push_back({"failover/silent", [] { return failover_case(Fault::silent); }});
+  all.push_back({"failover/copy", [] { return failover_case(Fault::copy); }});
   return all;
 }
 
@@ -82,9 +85,11 @@ Result<Outcome> run(const Entry& entry, const std::string& place, unsigned runs)
   progress(fmt::format("{} {}: prepares and verifies", place, entry.name));
   auto one = entry.make();
   if (!one) return std::unexpected(one.error());
+  const Disturbance before = disturbance();
   auto outcome = measure(
       *one, runs, [&](unsigned done) { progress(fmt::format("{} {}: run {} of {}", place, entry.name, done, runs)); });
   progress("");
+  if (outcome) outcome->disturbed = disturbance() - before;
   return outcome;
 }
 

@@ -1,17 +1,16 @@
 #include "perf/loop/measure.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <fstream>
+#include <limits>
 
 namespace sky::perf {
 
 namespace {
-
-double median(Samples samples) {
-  const auto middle = samples.begin() + static_cast<ptrdiff_t>(samples.size() / 2);
-  std::ranges::nth_element(samples, middle);
-  return *middle;
-}
 
 double quartile_distance(Samples samples) {
   std::ranges::sort(samples);
@@ -55,6 +54,48 @@ uint64_t clocks_of_additions() {
 
 }  // namespace
 
+double median(Samples samples) {
+  const auto middle = samples.begin() + static_cast<ptrdiff_t>(samples.size() / 2);
+  std::ranges::nth_element(samples, middle);
+  return *middle;
+}
+
+double quantile(std::span<const double> sorted, double of) {
+  return sorted[static_cast<size_t>(of * static_cast<double>(sorted.size() - 1))];
+}
+
+Disturbance disturbance() {
+  Disturbance now;
+  std::ifstream stat("/proc/stat");  // cpu user nice system idle iowait irq softirq steal ...
+  stat.ignore(std::numeric_limits<std::streamsize>::max(), ' ');
+  double ticks = 0;
+  for (int column = 0; column < 8; ++column) stat >> ticks;
+  now.stolen_ms = ticks * 1e3 / static_cast<double>(sysconf(_SC_CLK_TCK));
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  now.switches = static_cast<uint64_t>(usage.ru_nivcsw);
+  return now;
+}
+
+double Outcome::ratio() const {
+  if (unit == kPacketsPerSecond) return value / limit;
+  if (unit == kPackets) return (limit + 1) / (value + 1);  // both may be 0
+  return limit / value;
+}
+
+double Outcome::per_second(const Clocks& clocks) const {
+  if (unit == kClocksPerPacket) return clocks.tsc_hz / value;
+  if (unit == kNsPerMessage) return 1e9 / value;
+  return unit == kPacketsPerSecond ? value : 0;
+}
+
+void summarize(Outcome& outcome) {
+  outcome.value = median(outcome.runs);
+  outcome.spread = quartile_distance(outcome.runs);
+  outcome.limit = median(outcome.limit_runs);
+  outcome.limit_spread = quartile_distance(outcome.limit_runs);
+}
+
 Clocks calibrate() {
   using Clock = std::chrono::steady_clock;
   constexpr auto kSpan = std::chrono::milliseconds(50);
@@ -67,11 +108,15 @@ Clocks calibrate() {
   return {.tsc_hz = tsc_hz, .core_hz = tsc_hz * 1e6 / static_cast<double>(fewest)};
 }
 
-Result<Outcome> measure(const Case& one, unsigned runs, const std::function<void(unsigned run)>& progress) {
+Result<Outcome> measure(const Case& one, unsigned runs, const Progress& progress) {
   Outcome outcome{};
   outcome.name = one.name;
   outcome.unit = one.unit;
   outcome.limit_is = one.limit_is;
+  if (one.whole) {
+    if (auto done = one.whole(outcome, runs, progress); !done) return std::unexpected(done.error());
+    return outcome;
+  }
   std::vector<StageShares> stage_runs;
   for (unsigned run = 0; run <= runs; ++run) {
     Samples values, limits;
@@ -93,10 +138,7 @@ Result<Outcome> measure(const Case& one, unsigned runs, const std::function<void
     for (const StageShares& each : stage_runs) shares.push_back(each[stage]);
     outcome.stages[stage] = median(shares);
   }
-  outcome.value = median(outcome.runs);
-  outcome.spread = quartile_distance(outcome.runs);
-  outcome.limit = median(outcome.limit_runs);
-  outcome.limit_spread = quartile_distance(outcome.limit_runs);
+  summarize(outcome);
   return outcome;
 }
 

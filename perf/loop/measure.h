@@ -8,7 +8,9 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/base/result.h"
@@ -45,8 +47,27 @@ double clocks_each(unsigned count, Work&& work) {
 /// What one packet (or message) took, one for each burst.
 using Samples = std::vector<double>;
 
-inline constexpr const char* kClocksPerPacket = "TSC clocks/packet";
+inline constexpr const char* kClocksPerPacket = "clocks/packet";  ///< of the TSC
 inline constexpr const char* kNsPerMessage = "ns of CPU/message";
+inline constexpr const char* kPacketsPerSecond = "packets/s";
+inline constexpr const char* kPackets = "packets";  ///< that something went wrong with
+inline constexpr const char* kNs = "ns";
+
+/// Called after each run.
+using Progress = std::function<void(unsigned run)>;
+
+/// What the machine took away meanwhile: with it a reader tells the machine's share of a figure from the worker's.
+struct Disturbance {
+  double stolen_ms = 0;   ///< by the hypervisor, of all CPUs; the kernel counts it in hundredths of a second
+  uint64_t switches = 0;  ///< times that a thread of this process had to leave its CPU
+};
+/// Since the machine and the process started.
+Disturbance disturbance();
+inline Disturbance operator-(const Disturbance& left, const Disturbance& right) {
+  return {left.stolen_ms - right.stolen_ms, left.switches - right.switches};
+}
+
+struct Outcome;
 
 /// A case beside its limit; each call does one chunk and adds its samples, or none when something was lost.
 struct Case {
@@ -57,6 +78,8 @@ struct Case {
   std::function<void(Samples&)> value;
   std::function<void(Samples&)> limit;
   const WorkerStats* worker = nullptr;  ///< whose stages took the value's clocks
+  /// Instead of `chunks`, `value` and `limit`: what is no median of bursts says itself what it found.
+  std::function<Result<>(Outcome&, unsigned runs, const Progress&)> whole{};
 };
 
 /// Clocks a packet of each stage.
@@ -70,12 +93,22 @@ struct Outcome {
   double limit_spread;  ///< the same
   Samples runs, limit_runs;
   StageShares stages{};  ///< medians of the runs' turns that were timed; 0 where nothing came
+  std::vector<std::pair<std::string, double>> more{};  ///< what else the case has to say
+  bool saturated = true;                               ///< the worker never waited for packets
+  Disturbance disturbed{};                             ///< while it was measured
 
-  double ratio() const { return limit / value; }
-  double per_second(const Clocks& clocks) const { return (unit == kClocksPerPacket ? clocks.tsc_hz : 1e9) / value; }
+  /// How near the limit: 1 is at it, above 1 beyond it.
+  double ratio() const;
+  /// 0 of what has no rate.
+  double per_second(const Clocks& clocks) const;
 };
 
-/// Warms up for one run, then measures; `progress` is called after each run. Fails when a chunk gave no samples.
-Result<Outcome> measure(const Case& one, unsigned runs, const std::function<void(unsigned run)>& progress);
+/// Value, limit and their spreads: medians of the runs, quartile distances.
+void summarize(Outcome& outcome);
+double median(Samples samples);
+double quantile(std::span<const double> sorted, double of);
+
+/// Warms up for one run, then measures. Fails when a chunk gave no samples.
+Result<Outcome> measure(const Case& one, unsigned runs, const Progress& progress);
 
 }  // namespace sky::perf

@@ -1,6 +1,8 @@
 #include "perf/loop/report.h"
 
 #include <fmt/format.h>
+#include <intel-ipsec-mb.h>
+#include <rte_version.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -22,7 +24,35 @@ std::string proc_value(const char* path, const std::string& key) {
   return "";
 }
 
+nlohmann::ordered_json machine_of(const Clocks& clocks, bool hugepages, std::span<const Outcome> outcomes) {
+  utsname system;
+  uname(&system);
+  Disturbance all;
+  for (const Outcome& one : outcomes) {
+    all.stolen_ms += one.disturbed.stolen_ms;
+    all.switches += one.disturbed.switches;
+  }
+  return {{"cpu", proc_value("/proc/cpuinfo", "model name")},
+          {"flags", proc_value("/proc/cpuinfo", "flags")},
+          {"cpus", sysconf(_SC_NPROCESSORS_ONLN)},
+          {"kernel", system.release},
+          {"versions", {{"dpdk", rte_version()}, {"ipsec_mb", imb_get_version_str()}, {"compiler", __VERSION__}}},
+          {"load", proc_value("/proc/loadavg", "")},
+          {"stolen_ms", all.stolen_ms},
+          {"switches", all.switches},
+          {"tsc_hz", clocks.tsc_hz},
+          {"core_hz", clocks.core_hz},
+          {"hugepages", hugepages}};
+}
+
 /// One line, or nothing of a case without.
+std::string more_of(const Outcome& one) {
+  std::string text;
+  for (const auto& [word, figure] : one.more) text += fmt::format("  {} {:.6g}", word, figure);
+  return text.empty() ? text : text + "\n";
+}
+
+/// The same.
 std::string stages_of(const Outcome& one) {
   std::string text;
   for (size_t stage = 0; stage < kStages; ++stage) {
@@ -34,16 +64,8 @@ std::string stages_of(const Outcome& one) {
 }  // namespace
 
 std::string to_json(const Clocks& clocks, bool hugepages, std::span<const Outcome> outcomes) {
-  utsname system;
-  uname(&system);
   nlohmann::ordered_json json;
-  json["machine"] = {{"cpu", proc_value("/proc/cpuinfo", "model name")},
-                     {"cpus", sysconf(_SC_NPROCESSORS_ONLN)},
-                     {"kernel", system.release},
-                     {"load", proc_value("/proc/loadavg", "")},
-                     {"tsc_hz", clocks.tsc_hz},
-                     {"core_hz", clocks.core_hz},
-                     {"hugepages", hugepages}};
+  json["machine"] = machine_of(clocks, hugepages, outcomes);
   json["cases"] = nlohmann::ordered_json::array();
   for (const Outcome& one : outcomes) {
     nlohmann::ordered_json entry = {{"name", one.name},
@@ -56,7 +78,11 @@ std::string to_json(const Clocks& clocks, bool hugepages, std::span<const Outcom
                                     {"limit_is", one.limit_is},
                                     {"limit_runs", one.limit_runs},
                                     {"limit_spread", one.limit_spread},
-                                    {"millions_per_second", one.per_second(clocks) / 1e6}};
+                                    {"saturated", one.saturated},
+                                    {"stolen_ms", one.disturbed.stolen_ms},
+                                    {"switches", one.disturbed.switches}};
+    if (one.per_second(clocks) != 0) entry["millions_per_second"] = one.per_second(clocks) / 1e6;
+    for (const auto& [word, figure] : one.more) entry[word] = figure;
     if (one.unit == kClocksPerPacket) entry["core_clocks"] = one.value * clocks.core_hz / clocks.tsc_hz;
     for (size_t stage = 0; stage < kStages; ++stage) {
       if (one.stages[stage] != 0) entry["stages"][std::string(kStageNames[stage])] = one.stages[stage];
@@ -69,13 +95,14 @@ std::string to_json(const Clocks& clocks, bool hugepages, std::span<const Outcom
 std::string to_table(const Clocks& clocks, std::span<const Outcome> outcomes) {
   std::string text = fmt::format("{}; TSC {:.3f} GHz, core about {:.2f} GHz\n",
                                  proc_value("/proc/cpuinfo", "model name"), clocks.tsc_hz / 1e9, clocks.core_hz / 1e9);
-  text += fmt::format("{:<20} {:>8} {:>7} {:>8} {:>7} {:>6} {:>6}  {:<18} {}\n", "case", "value", "spread", "limit",
-                      "spread", "ratio", "M/s", "unit", "limit is");
+  text += fmt::format("{:<20} {:>10} {:>8} {:>10} {:>8} {:>6}  {:<17} {:<24} {:>6}\n", "case", "value", "spread",
+                      "limit", "spread", "M/s", "unit", "limit is", "ratio");
   for (const Outcome& one : outcomes) {
-    text += fmt::format("{:<20} {:>8.1f} {:>7.1f} {:>8.1f} {:>7.1f} {:>6.3f} {:>6.2f}  {:<18} {}\n", one.name,
-                        one.value, one.spread, one.limit, one.limit_spread, one.ratio(), one.per_second(clocks) / 1e6,
-                        one.unit, one.limit_is);
-    text += stages_of(one);
+    const double rate = one.per_second(clocks);
+    text += fmt::format("{:<20} {:>10.1f} {:>8.1f} {:>10.1f} {:>8.1f} {:>6}  {:<17} {:<24} {:>6.3f}\n", one.name,
+                        one.value, one.spread, one.limit, one.limit_spread,
+                        rate == 0 ? "" : fmt::format("{:.2f}", rate / 1e6), one.unit, one.limit_is, one.ratio());
+    text += more_of(one) + stages_of(one);
   }
   return text;
 }

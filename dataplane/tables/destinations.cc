@@ -37,12 +37,15 @@ constexpr uint32_t kLostShare = 16;
 // size fits, IPv6 of a small router.
 constexpr uint32_t kSmallLimit = (1u << 15) - kFirstGroup;
 
+uint32_t prefixes6(const DestinationSizes& sizes) {
+  return sizes.prefixes6 == 0 ? sizes.prefixes : sizes.prefixes6;
+}
 uint32_t second_level4(const DestinationSizes& sizes) {
   return sizes.prefixes / 4 + 256;
 }
 uint32_t second_level6(const DestinationSizes& sizes) {
-  const uint32_t wanted = sizes.prefixes + sizes.prefixes / 4 + 1024;
-  return sizes.prefixes <= 8192 ? std::min(wanted * 3, kSmallLimit) : wanted;
+  const uint32_t wanted = prefixes6(sizes) + prefixes6(sizes) / 4 + 1024;
+  return prefixes6(sizes) <= 8192 ? std::min(wanted * 3, kSmallLimit) : wanted;
 }
 bool is_small(const DestinationSizes& sizes, uint32_t second_level) {
   return sizes.groups < kSmallLimit && second_level <= kSmallLimit;
@@ -90,7 +93,7 @@ bool DestinationMap::make6(Copy& copy) {
   rte_fib6_conf conf{};
   conf.type = RTE_FIB6_TRIE;
   conf.default_nh = kNothing;
-  conf.max_routes = static_cast<int>(sizes_.prefixes);
+  conf.max_routes = static_cast<int>(prefixes6(sizes_));
   conf.trie = {small6(sizes_) ? RTE_FIB6_TRIE_2B : RTE_FIB6_TRIE_4B, second_level6(sizes_)};
   copy.v6 = rte_fib6_create(name_of(copy, 6).c_str(), SOCKET_ID_ANY, &conf);
   copy.lost6 = 0;
@@ -220,7 +223,7 @@ size_t DestinationMap::memory_bytes(const DestinationSizes& sizes) {
   const size_t first_levels = (entry4 + entry6) << 24;
   const size_t second_levels = 256 * (entry4 * second_level4(sizes) + entry6 * second_level6(sizes));
   // Two nodes a prefix in each RIB's pool, whose elements measured at 216 bytes, and the pools themselves.
-  const size_t rib_nodes = size_t{sizes.prefixes} * 2 * 2 * 216 + (1 << 20);
+  const size_t rib_nodes = (size_t{sizes.prefixes} + prefixes6(sizes)) * 2 * 216 + (1 << 20);
   return 2 * (first_levels + second_levels + rib_nodes);
 }
 

@@ -37,8 +37,9 @@ struct DestinationKey {
 };
 
 struct DestinationSizes {
-  uint32_t prefixes;
+  uint32_t prefixes;  ///< of either family
   uint32_t groups;
+  uint32_t prefixes6 = 0;  ///< of IPv6, where these are not as many
 };
 
 class DestinationMap {
@@ -51,6 +52,10 @@ class DestinationMap {
   void find6(uint8_t addresses[][16], GroupIndex* groups, unsigned n) const noexcept;
   /// The same for IPv4 in host byte order.
   void find4(uint32_t* addresses, GroupIndex* groups, unsigned n) const noexcept;
+
+  /// What these two ask now: a benchmark's measure of them.
+  rte_fib* shown4() const { return copies_.shown().v4; }
+  rte_fib6* shown6() const { return copies_.shown().v6; }
 
   // Main core's side. Changes are staged into the copy that no packet sees, then published or taken back, all of them.
   struct Entry {

@@ -6,6 +6,7 @@
 
 #include "dataplane/base/ids.h"
 #include "dataplane/base/result.h"
+#include "dataplane/protocol/frame.h"
 #include "perf/loop/measure.h"
 
 namespace sky::perf {
@@ -23,8 +24,18 @@ struct ForwardSpec {
   bool zipf = false;  ///< the k-th circuit carries 1/k of what the first does; else all the same
 };
 Result<Case> forward_case(const ForwardSpec& spec);
-/// An edge router: plain IPv6 packets become Datagram packets of that size, sealed end to end and for the link.
-Result<Case> ingress_case(size_t packet_bytes);
+/// An edge router: plain IP packets become Datagram packets, sealed end to end and for the link, and the other way.
+struct EdgeSpec {
+  std::string name;
+  FrameKind kind = FrameKind::frame;
+  std::vector<size_t> packet_bytes;  ///< of the Datagram packets, in turn
+};
+inline constexpr size_t ip_bytes(size_t packet_bytes) {
+  return packet_bytes - sizeof(PacketHeader) - sizeof(DatagramHeader);
+}
+class Edge;
+Result<Case> ingress_case(Edge& edge, const EdgeSpec& spec);
+Result<Case> egress_case(Edge& edge, const EdgeSpec& spec);
 
 enum class Attack : uint8_t { bad_tag, replay, garbage, unknown_link };
 /// Frames that a transit router refuses; beside them the same number of good ones (bad_tag, replay), or the same frames

@@ -1,11 +1,9 @@
 #include <rte_mbuf.h>
 
 #include <algorithm>
-#include <cstring>
-#include <random>
 
-#include "perf/loop/cases.h"
-#include "perf/loop/neighbours.h"
+#include "perf/loop/edge.h"
+#include "perf/loop/macswap.h"
 #include "perf/loop/raw_aead.h"
 
 namespace sky::perf {
@@ -15,83 +13,42 @@ using namespace sky::test;
 
 namespace {
 
-constexpr unsigned kLinks = 4;
-constexpr unsigned kDestinations = 16;  // each a prefix, a session, a group with two members
-constexpr unsigned kFlows = 16;         // to each
-constexpr size_t kIpHeader = 40;
-constexpr size_t kNumberAt = kIpHeader + 8;  // where a UDP payload begins
-constexpr size_t kIpAt = sizeof(EthernetHeader) + kDatagramOverhead;
-
 class Ingress {
  public:
-  explicit Ingress(size_t packet_bytes);
+  Ingress(Edge& edge, const EdgeSpec& spec)
+      : edge_(edge), kind_(spec.kind), packet_bytes_(spec.packet_bytes), buffers_(kChunk), packets_(kChunk) {}
 
   Result<> verify();
   void value(Samples& samples);
   void limit(Samples& samples);
 
  private:
-  void add_destination(uint16_t index);
-  Bytes ip_of(uint32_t number, unsigned destination, unsigned flow) const;
-  /// kChunk plain packets of flows drawn at random, where a read from the TUN would put them.
+  /// kChunk plain packets to targets drawn at random, where a read from the TUN would put them.
   void fill();
   /// The burst into the batch, as the TUN's poll does, then through all stages. Returns the stages' clocks per packet.
   double process(unsigned burst);
   /// Opens a frame as its receivers would: which packet of this chunk it carries.
   Result<unsigned> opened(const Bytes& frame);
+  /// Clocks a packet of seals and look-ups alone.
+  double raw(unsigned burst);
 
-  size_t ip_bytes_;
-  Node node_{kNode};
-  std::mt19937 random_{1};
-  std::vector<LinkPeer> links_;
-  std::vector<SessionPeer> sessions_;
+  Edge& edge_;
+  FrameKind kind_;
+  std::vector<size_t> packet_bytes_;
+  std::mt19937_64 random_{1};
   uint32_t made_ = 0;  ///< packets so far
   Batch batch_;
   std::vector<rte_mbuf*> buffers_;
-  std::vector<Bytes> plain_;            ///< what lies in them
-  std::vector<unsigned> destinations_;  ///< theirs
+  std::vector<IpPacket> packets_;  ///< that lie in them
   std::unique_ptr<MbEngine> engine_ = *MbEngine::create();
 };
 
-Ingress::Ingress(size_t packet_bytes)
-    : ip_bytes_(packet_bytes - sizeof(PacketHeader) - sizeof(DatagramHeader)),
-      buffers_(kChunk),
-      plain_(kChunk),
-      destinations_(kChunk) {
-  for (uint16_t i = 1; i <= kLinks; ++i) links_.push_back(add_neighbour(node_, i, i % 2));
-  for (uint16_t i = 0; i < kDestinations; ++i) add_destination(i);
-  settle_down(node_);
-}
-
-void Ingress::add_destination(uint16_t index) {
-  sessions_.emplace_back(index, 1'000 + index);
-  std::vector<InstallMessage> installs = session_installs(sessions_.back(), index);
-  installs.push_back(message(group_put(index, index)));
-  for (uint8_t slot = 0; slot < 2; ++slot) {
-    const uint16_t link = links_[(index + slot) % kLinks].link;
-    const uint32_t route = index * 2u + slot + 1;
-    installs.push_back(message(consume_put(route, link, index, slot)));
-    installs.push_back(message(member_put(index, slot, link, route, route, index, slot)));
-  }
-  installs.push_back(message(destination_put(fmt::format("fd00:{}::", index), 32, GroupIndex{index})));
-  node_.install(installs);
-}
-
-Bytes Ingress::ip_of(uint32_t number, unsigned destination, unsigned flow) const {
-  Bytes ip = ipv6({.source = "fd01::1",
-                   .destination = fmt::format("fd00:{}::1", destination),
-                   .payload = ip_bytes_ - kIpHeader,
-                   .source_port = static_cast<uint16_t>(flow)});
-  std::memcpy(&ip[kNumberAt], &number, sizeof(number));
-  return ip;
-}
-
 void Ingress::fill() {
+  rte_pktmbuf_alloc_bulk(edge_.node.port(0).pool(), buffers_.data(), kChunk);
   for (unsigned i = 0; i < kChunk; ++i) {
-    destinations_[i] = random_() % kDestinations;
-    plain_[i] = ip_of(made_++, destinations_[i], random_() % kFlows);
-    buffers_[i] = rte_pktmbuf_alloc(node_.port(0).pool());
-    std::ranges::copy(plain_[i], rte_pktmbuf_mtod_offset(buffers_[i], uint8_t*, kIpAt));
+    packets_[i] = {&edge_.draw(kind_, random_), made_, ip_bytes(packet_bytes_[made_ % packet_bytes_.size()])};
+    ++made_;
+    write_ip(rte_pktmbuf_mtod_offset(buffers_[i], uint8_t*, kIpAt), packets_[i], true);
   }
 }
 
@@ -101,26 +58,28 @@ double Ingress::process(unsigned burst) {
     slot = {};
     slot.mbuf = buffers_[i];
     slot.data = rte_pktmbuf_mtod_offset(buffers_[i], uint8_t*, kIpAt);
-    slot.length = static_cast<uint16_t>(ip_bytes_);
+    slot.length = static_cast<uint16_t>(packets_[i].bytes);
   }
-  node_.worker().context().count(Counter::injected_tun, kBurst);
+  Worker& worker = edge_.node.worker();
+  worker.context().count(Counter::injected_tun, kBurst);
   return clocks_each(kBurst, [&] {
-    node_.worker().process_plain(batch_);
-    node_.worker().flush();
+    worker.process_plain(batch_);
+    worker.flush();
   });
 }
 
 Result<unsigned> Ingress::opened(const Bytes& frame) {
-  for (LinkPeer& link : links_) {
+  for (LinkPeer& link : edge_.links(kind_)) {
     const auto outer = link.open(frame);
     if (!outer) continue;
-    const unsigned destination = (outer->route() - 1) / 2 % kDestinations;
-    const auto inner = sessions_[destination].open(outer->payload());
-    if (!inner || inner->inner.size() != ip_bytes_) break;
-    uint32_t number;
-    std::memcpy(&number, &inner->inner[kNumberAt], sizeof(number));
-    const unsigned i = number - (made_ - kChunk);
-    if (i >= kChunk || inner->inner != plain_[i] || destination != destinations_[i]) break;
+    const unsigned destination = (outer->route() - 1) / 2 % kEdgeDestinations;
+    const auto inner = edge_.sessions(kind_)[destination].open(outer->payload());
+    if (!inner || inner->inner.size() < sizeof(rte_ipv6_hdr)) break;
+    const unsigned i = ip_number(inner->inner.data()) - (made_ - kChunk);
+    if (i >= kChunk || destination != packets_[i].far->destination) break;
+    Bytes wanted(packets_[i].bytes);
+    write_ip(wanted.data(), packets_[i], true);
+    if (inner->inner != wanted) break;
     return i;
   }
   return fail("ingress: found a frame that its receivers cannot open to what was sent");
@@ -131,7 +90,7 @@ Result<> Ingress::verify() {
   for (unsigned burst = 0; burst < kChunk; burst += kBurst) process(burst);
   std::vector<bool> seen(kChunk);
   for (unsigned port : {0u, 1u}) {
-    for (const Bytes& frame : node_.port(port).pop_all()) {
+    for (const Bytes& frame : edge_.node.port(port).pop_all()) {
       const auto i = opened(frame);
       if (!i) return std::unexpected(i.error());
       seen[*i] = true;
@@ -139,51 +98,68 @@ Result<> Ingress::verify() {
   }
   const auto arrived = std::ranges::count(seen, true);
   if (arrived == kChunk) return {};
-  return fail("ingress: found {} of {} packets sent, {} dropped", arrived, kChunk, node_.total().drops());
+  return fail("ingress: found {} of {} packets sent, {} dropped", arrived, kChunk, edge_.node.total().drops());
 }
 
 void Ingress::value(Samples& samples) {
   fill();
   Samples bursts;
   for (unsigned burst = 0; burst < kChunk; burst += kBurst) bursts.push_back(process(burst));
-  if (discard_all(node_) == kChunk) samples.insert(samples.end(), bursts.begin(), bursts.end());
+  if (discard_all(edge_.node) == kChunk) samples.insert(samples.end(), bursts.begin(), bursts.end());
 }
 
 void Ingress::limit(Samples& samples) {
   fill();
-  for (unsigned burst = 0; burst < kChunk; burst += kBurst) {
-    RawOps inner, outer;
-    for (unsigned i = 0; i < kBurst; ++i) {
-      const unsigned destination = destinations_[burst + i];
-      const LinkPeer& link = links_[(destination + i % 2) % kLinks];
-      auto* frame = rte_pktmbuf_mtod_offset(buffers_[burst + i], uint8_t*, sizeof(EthernetHeader));
-      uint8_t* ip = frame + kDatagramOverhead;
-      const Be64 word(burst + i);
-      inner.add(RawOp{ip, ip_bytes_, ip - kTagBytes, frame, word}.under(
-          *node_.tables->sessions.find(destination)->send.now()));
-      outer.add(RawOp{frame + kLinkOverhead, ip_bytes_ + kDatagramOverhead - kLinkOverhead, frame + sizeof(LinkHeader),
-                      frame, word}
-                    .under(*node_.tables->links.find(link.link)->send.now()));
-    }
-    samples.push_back(clocks_each(kBurst, [&] {
-      engine_->seal(inner.all());
-      engine_->seal(outer.all());
-    }));
+  for (unsigned i = 0; i < kChunk; ++i)
+    rte_pktmbuf_append(buffers_[i], static_cast<uint16_t>(kIpAt + packets_[i].bytes));
+  edge_.node.port(0).push(buffers_);
+  Samples bursts;
+  for (unsigned burst = 0; burst < kChunk; burst += kBurst)
+    bursts.push_back(clocks_each(kBurst, [&] { macswap(edge_.node.port(0).port(), edge_.node.port(1).port()); }));
+  for (unsigned i = 0; i < kChunk; i += kBurst) bursts[i / kBurst] += raw(i);
+  samples.insert(samples.end(), bursts.begin(), bursts.end());
+}
+
+double Ingress::raw(unsigned burst) {
+  std::array<rte_mbuf*, kBurst> frames;
+  RawOps inner, outer;
+  RawLookups lookups;
+  const Tables& tables = *edge_.node.tables;
+  for (unsigned i = 0; i < kBurst; ++i) {
+    frames[i] = edge_.node.port(1).take();
+    const auto& [far, number, bytes] = packets_[burst + i];
+    const LinkPeer& link = edge_.link_of(kind_, far->destination, i % 2);
+    const SessionPeer& session = edge_.sessions(kind_)[far->destination];
+    auto* frame = rte_pktmbuf_mtod_offset(frames[i], uint8_t*, sizeof(EthernetHeader));
+    uint8_t* ip = frame + kDatagramOverhead;
+    const Be64 word(number);
+    const size_t sealed = kind_ == FrameKind::header ? kHeaderSealed : bytes + kDatagramOverhead - kLinkOverhead;
+    inner.add(RawOp{ip, bytes, ip - kTagBytes, frame, word}.under(*tables.sessions.find(session.session)->send.now()));
+    outer.add(RawOp{frame + kLinkOverhead, sealed, frame + sizeof(LinkHeader), frame, word}.under(
+        *tables.links.find(link.link)->send.now()));
+    lookups.add(*far);
   }
-  rte_pktmbuf_free_bulk(buffers_.data(), kChunk);
+  const double clocks = clocks_each(kBurst, [&] {
+    lookups.find(*tables.destinations);
+    engine_->seal(inner.all());
+    engine_->seal(outer.all());
+  });
+  rte_pktmbuf_free_bulk(frames.data(), kBurst);
+  return clocks;
 }
 
 }  // namespace
 
-Result<Case> ingress_case(size_t packet_bytes) {
-  auto ingress = std::make_shared<Ingress>(packet_bytes);
+Result<Case> ingress_case(Edge& edge, const EdgeSpec& spec) {
+  auto ingress = std::make_shared<Ingress>(edge, spec);
   if (auto verified = ingress->verify(); !verified) return std::unexpected(verified.error());
-  return Case{.name = "ingress/frame-" + std::to_string(packet_bytes),
+  return Case{.name = spec.name,
               .unit = kClocksPerPacket,
-              .limit_is = "two seals alone",
+              .limit_is = "macswap, look-up, 2 seals",
               .chunks = 16,
               .value = [ingress](Samples& samples) { ingress->value(samples); },
-              .limit = [ingress](Samples& samples) { ingress->limit(samples); }};
+              .limit = [ingress](Samples& samples) { ingress->limit(samples); },
+              .worker = &edge.node.worker().context().stats};
 }
 
 }  // namespace sky::perf

@@ -4,10 +4,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 
 #include "perf/loop/cases.h"
+#include "perf/loop/edge.h"
 #include "perf/loop/report.h"
 #include "tests/support/memory_port.h"
 
@@ -19,6 +21,7 @@ struct Options {
   std::string json;               ///< file; empty: standard output
   std::vector<std::string> only;  ///< parts of cases' names; empty: all
   bool list = false;
+  bool memory = false;
   bool hugepages = false;
   unsigned runs = 11;
 };
@@ -26,10 +29,30 @@ struct Options {
 struct Entry {
   std::string name;
   std::function<Result<Case>()> make;
+  bool edge = false;  ///< needs the memory of a full destination map
 };
 
 /// 64, 570 and 1420 bytes, 7 : 4 : 1.
 const std::vector<size_t> kImix{64, 570, 64, 64, 570, 64, 1420, 64, 570, 64, 64, 570};
+/// The same of whole Datagrams: in 64 bytes no IPv6 packet has room.
+const std::vector<size_t> kEdgeImix{128, 570, 128, 128, 570, 128, 1420, 128, 570, 128, 128, 570};
+
+/// The edge router's, which share one: it is made when it is first asked for.
+void edges(std::vector<Entry>& all) {
+  const auto edge = [made = std::make_shared<std::unique_ptr<Edge>>()]() -> Edge& {
+    if (*made == nullptr) *made = std::make_unique<Edge>();
+    return **made;
+  };
+  for (const auto& [way, make] : {std::pair{"ingress", &ingress_case}, std::pair{"egress", &egress_case}}) {
+    for (const auto& [word, kind] : {std::pair{"header", FrameKind::header}, std::pair{"frame", FrameKind::frame}}) {
+      for (const auto& [size, bytes] : {std::pair{"128", std::vector<size_t>{128}},
+                                        std::pair{"1420", std::vector<size_t>{1420}}, std::pair{"imix", kEdgeImix}}) {
+        const EdgeSpec spec{.name = fmt::format("{}/{}-{}", way, word, size), .kind = kind, .packet_bytes = bytes};
+        all.push_back({spec.name, [=] { return make(edge(), spec); }, true});
+      }
+    }
+  }
+}
 
 std::vector<Entry> entries() {
   std::vector<Entry> all;
@@ -63,7 +86,7 @@ std::vector<Entry> entries() {
              .packet_bytes = {64},
              .links = links,
              .circuits = std::max(1024u, links)});
-  all.push_back({"ingress/frame-1420", [] { return ingress_case(1420); }});
+  edges(all);
   all.push_back({"hostile/badtag", [] { return hostile_case(Attack::bad_tag); }});
   all.push_back({"hostile/replay", [] { return hostile_case(Attack::replay); }});
   all.push_back({"hostile/garbage", [] { return hostile_case(Attack::garbage); }});
@@ -75,21 +98,39 @@ std::vector<Entry> entries() {
   return all;
 }
 
-/// A terminal sees its line rewritten, a log sees nothing of it.
-void progress(const std::string& text) {
-  if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{:<60}{}", text, text.empty() ? "\r" : "");
-}
+/// How far the suite is: a line for each case when it is done, and on a terminal one that is rewritten meanwhile.
+class Progress {
+ public:
+  explicit Progress(size_t cases) : cases_(cases) {}
 
-/// `place`: of all that are run.
-Result<Outcome> run(const Entry& entry, const std::string& place, unsigned runs) {
-  progress(fmt::format("{} {}: prepares and verifies", place, entry.name));
+  void at(const Entry& entry, const std::string& step) const {
+    if (terminal_) fmt::print(stderr, "\r{:<78}", fmt::format("{}/{} {}: {}", done_ + 1, cases_, entry.name, step));
+  }
+  void done(const Entry& entry) {
+    ++done_;
+    const std::chrono::duration<double> passed = Clock::now() - start_;
+    const double left = passed.count() / static_cast<double>(done_) * static_cast<double>(cases_ - done_);
+    fmt::print(stderr, "{}{:<78}\n", terminal_ ? "\r" : "",
+               fmt::format("{}/{} {}: done after {:.0f} s, about {:.0f} s left", done_, cases_, entry.name,
+                           passed.count(), left));
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const bool terminal_ = isatty(STDERR_FILENO) != 0;
+  const Clock::time_point start_ = Clock::now();
+  size_t cases_, done_ = 0;
+};
+
+Result<Outcome> run(const Entry& entry, unsigned runs, Progress& progress) {
+  progress.at(entry, "prepares and verifies");
   auto one = entry.make();
   if (!one) return std::unexpected(one.error());
   const Disturbance before = disturbance();
-  auto outcome = measure(
-      *one, runs, [&](unsigned done) { progress(fmt::format("{} {}: run {} of {}", place, entry.name, done, runs)); });
-  progress("");
+  auto outcome =
+      measure(*one, runs, [&](unsigned done) { progress.at(entry, fmt::format("run {} of {}", done, runs)); });
   if (outcome) outcome->disturbed = disturbance() - before;
+  progress.done(entry);
   return outcome;
 }
 
@@ -111,17 +152,21 @@ std::vector<Entry> chosen(const std::vector<std::string>& only) {
   return all;
 }
 
-int bench(const Options& options) {
+/// What DPDK takes for these.
+uint64_t eal_bytes(const std::vector<Entry>& cases) {
+  return test::kEalBytes + (std::ranges::any_of(cases, &Entry::edge) ? Edge::eal_bytes() : 0);
+}
+
+int bench(const Options& options, const std::vector<Entry>& cases) {
   const auto refuse = [](const Error& error) {
     fmt::print(stderr, "perf: {}\n", error.message);
     return 2;
   };
-  const std::vector<Entry> cases = chosen(options.only);
-  if (cases.empty()) return 2;
   const Clocks clocks = calibrate();
   std::vector<Outcome> outcomes;
+  Progress progress(cases.size());
   for (const Entry& entry : cases) {
-    auto outcome = run(entry, fmt::format("{}/{}", outcomes.size() + 1, cases.size()), options.runs);
+    auto outcome = run(entry, options.runs, progress);
     if (!outcome) return refuse(outcome.error());
     outcomes.push_back(*outcome);
   }
@@ -144,17 +189,26 @@ int main(int argc, char** argv) {
   CLI::App app("Clocks per packet of the worker's own functions, beside their limits");
   app.add_option("--json", options.json, "write the JSON to this file, not to standard output");
   app.add_option("cases", options.only, "only those whose names hold one of these words");
-  app.add_flag("--list", options.list, "the names of all cases, and no more");
-  app.add_flag("--hugepages", options.hugepages, "of 2 MiB, 512 MiB in all, for packet buffers and rings");
+  app.add_flag("--list", options.list, "the names of the cases, and no more");
+  app.add_flag("--memory", options.memory, "what of it DPDK will take, in bytes, and no more");
+  app.add_flag("--hugepages", options.hugepages, "all that DPDK takes is hugepages of 2 MiB");
   app.add_option("--runs", options.runs, "runs of each case")->check(CLI::Range(5, 1000));
   CLI11_PARSE(app, argc, argv);
+  const auto cases = sky::perf::chosen(options.only);
+  if (cases.empty()) return 2;
   if (options.list) {
-    for (const auto& entry : sky::perf::entries()) fmt::print("{}\n", entry.name);
+    for (const auto& entry : cases) fmt::print("{}\n", entry.name);
+    return 0;
+  }
+  const uint64_t memory = sky::perf::eal_bytes(cases);
+  if (options.memory) {
+    fmt::print("{}\n", memory);
     return 0;
   }
   try {
-    sky::test::start_eal_once(options.hugepages);
-    return sky::perf::bench(options);
+    // Hugepages come as they are asked for.
+    sky::test::start_eal_once(options.hugepages, options.hugepages ? sky::test::kEalBytes : memory);
+    return sky::perf::bench(options, cases);
   } catch (const std::exception& error) {  // the node under test did not stand
     fmt::print(stderr, "perf: {}\n", error.what());
     return 2;

@@ -23,13 +23,13 @@ namespace sky::test {
 
 namespace {
 
-void start_eal(bool hugepages) {
+void start_eal(bool hugepages, uint64_t bytes) {
   std::string scratch = (std::filesystem::temp_directory_path() / "skyedge-test-XXXXXX").string();
   if (mkdtemp(scratch.data()) == nullptr) throw std::runtime_error("no temporary directory");
   const auto started = drivers::start_eal({.main_core = static_cast<uint16_t>(sched_getcpu()),
                                            .workers = {},
                                            .hugepages = hugepages,
-                                           .memory_bytes = kEalBytes,
+                                           .memory_bytes = bytes,
                                            .devices = {},
                                            .scratch = scratch});
   std::filesystem::remove(scratch);
@@ -44,8 +44,8 @@ rte_ring* make_ring(const std::string& name, unsigned frames) {
 
 }  // namespace
 
-void start_eal_once(bool hugepages) {
-  static const bool started = (start_eal(hugepages), true);
+void start_eal_once(bool hugepages, uint64_t bytes) {
+  static const bool started = (start_eal(hugepages, bytes), true);
   static_cast<void>(started);
 }
 

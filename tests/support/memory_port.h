@@ -14,10 +14,10 @@
 
 namespace sky::test {
 
-/// Throws std::runtime_error when DPDK does not start. What the first call wants is what all get.
-void start_eal_once(bool hugepages = false);
-/// What it takes of memory.
+/// What DPDK takes of memory.
 inline constexpr uint64_t kEalBytes = 512 << 20;
+/// Throws std::runtime_error when DPDK does not start. What the first call wants is what all get.
+void start_eal_once(bool hugepages = false, uint64_t bytes = kEalBytes);
 
 class MemoryPort {
  public:

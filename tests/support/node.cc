@@ -59,7 +59,8 @@ Node::Node(NodeConfig config) : now_ns_(config.start_ns), quiescence_(config.wor
   for (const auto& port : ports_) tables_config.port_macs.push_back(port->port().mac());
   tables = std::make_unique<Tables>(
       tables_config, quiescence_, *key_engine_, Stats(page, layout),
-      must(DestinationMap::create(fresh_name("map"), {capacities.destinations, capacities.groups})));
+      must(DestinationMap::create(fresh_name("map"),
+                                  config.map.value_or(DestinationSizes{capacities.destinations, capacities.groups}))));
   make_workers(config);
 }
 

@@ -33,6 +33,8 @@ struct NodeConfig {
                                    .groups = 64,
                                    .destinations = 1024,
                                    .laboratory = true};
+  /// What the destination map takes of each family, where it is not as many as there are destinations of both.
+  std::optional<dataplane::DestinationSizes> map{};
   bool adaptive = false;
   bool hugepages = false;
   std::function<std::unique_ptr<dataplane::AeadEngine>()> engine{};  ///< of the worker; IPsec-MB when empty

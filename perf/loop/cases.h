@@ -42,9 +42,9 @@ enum class Attack : uint8_t { bad_tag, replay, garbage, unknown_link };
 /// with their addresses swapped and sent back by a loop that is no router (garbage, unknown_link).
 Result<Case> hostile_case(Attack attack);
 
-/// A control plane that puts so many rules and deletes them, through rings, agent and tables; rules in whole batches of
-/// 50,000.
-Result<Case> install_case(uint32_t rules);
+/// A control plane that puts 100,000 rules and deletes them, in whole batches of 50,000, through rings, agent and
+/// tables, while the dataplane forwards.
+Case install_rules_case();
 
 /// How one of two ways between two routers fails. cut: nothing goes there any more, and the far end says that it does
 /// not hear. silent: nothing goes either way. copy: the same, while each packet goes by both ways.

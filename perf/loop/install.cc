@@ -1,11 +1,13 @@
 #include <fmt/format.h>
+#include <rte_mbuf.h>
 
 #include <cstring>
-#include <ctime>
+#include <unordered_map>
 #include <vector>
 
 #include "perf/loop/cases.h"
 #include "perf/loop/neighbours.h"
+#include "perf/loop/traffic.h"
 #include "tests/support/contract.h"
 
 namespace sky::perf {
@@ -15,73 +17,108 @@ using namespace sky::test;
 
 namespace {
 
+constexpr uint32_t kRules = 100'000;
 constexpr uint32_t kBatch = 50'000;  // two batches of puts, two of deletes: a batch takes 65,536 messages at most
 constexpr uint16_t kLink = 1;
-
-/// A chunk takes tens of milliseconds, so the scheduler will have had the core in between.
-uint64_t cpu_ns() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
-}
+constexpr uint16_t kOutLink = 2;
+// Odd: the low bits, which index the table, are as scattered as random ones, and no two of a million alike.
+constexpr uint32_t kScatter = 2'654'435'761u;
 
 class Install {
  public:
-  explicit Install(uint32_t rules);
+  Install();
 
-  Result<> verify();
-  void value(Samples& samples);
-  void limit(Samples& samples);
+  Result<> measure(Outcome& outcome, unsigned runs, const Progress& progress);
 
  private:
+  void add_circuits();
+  std::optional<uint64_t> forward();
+  Result<double> value();
+  double limit();
+  /// Puts, and what a dump shows of them; deletes.
+  Result<> read_back();
+
   Node node_{kNode};
   Contract contract_{node_};
+  uint64_t still_ns_ = 0;  ///< the worker's time stands still: no timer comes due
   Contract::Batches puts_, deletes_;
+  std::vector<Bytes> frames_;  ///< one of each circuit: clear ones pass as often as they come
   std::unique_ptr<LocalRing<InstallMessage>> ring_ = std::make_unique<LocalRing<InstallMessage>>(kInstallSlots);
   ZeroedArray<Rule> table_{kNode.capacities.rules};
 };
 
-Install::Install(uint32_t rules) {
-  add_neighbour(node_, kLink, 0);
-  for (uint32_t i = 0; i < rules; ++i) {
+Install::Install() {
+  add_circuits();
+  for (uint32_t i = 0; i < kRules; ++i) {
     if (i % kBatch == 0) {
       puts_.emplace_back();
       deletes_.emplace_back();
     }
-    const uint32_t route = (i + 1) * 2'654'435'761u;  // odd: as scattered as random ones, and no two share a slot
+    const uint32_t route = (i + 1) * kScatter;
     puts_.back().push_back(message(forward_put(route, kLink, kLink, i + 1)));
     deletes_.back().push_back(message(delete_of(Verb::delete_rule, route)));
   }
   contract_.attach();
 }
 
-Result<> Install::verify() {
-  const uint64_t before = node_.tables->stats.header().rules.get();
+void Install::add_circuits() {
+  auto in = add_neighbours(node_, {.first = kLink, .count = 1, .port = 0, .kind = FrameKind::clear});
+  add_neighbours(node_, {.first = kOutLink, .count = 1, .port = 1, .kind = FrameKind::clear});
+  const uint8_t treatment = make_treatment(to_underlying(Queue::other), FrameKind::clear);
+  std::vector<InstallMessage> installs;
+  for (uint32_t i = 0; i < kBurst; ++i) {
+    const uint32_t route = (kRules + i + 1) * kScatter;
+    installs.push_back(message(forward_put(route, kLink, kOutLink, i + 1, treatment)));
+    frames_.push_back(in.front().seal(packet(to_underlying(PacketType::datagram), route, pattern(57))));
+  }
+  node_.install(installs);
+  settle_down(node_);
+  still_ns_ = node_.now_ns();
+}
+
+std::optional<uint64_t> Install::forward() {
+  std::array<rte_mbuf*, kBurst> buffers;
+  if (rte_pktmbuf_alloc_bulk(node_.port(0).pool(), buffers.data(), kBurst) != 0) return std::nullopt;
+  for (unsigned i = 0; i < kBurst; ++i)
+    std::ranges::copy(frames_[i], rte_pktmbuf_append(buffers[i], static_cast<uint16_t>(frames_[i].size())));
+  node_.port(0).push(buffers);
+  const uint64_t clocks = clocks_of([&] { node_.worker().turn(still_ns_); });
+  unsigned arrived = 0;
+  while (node_.port(1).discard()) ++arrived;
+  return arrived == kBurst ? std::optional(clocks) : std::nullopt;
+}
+
+Result<> Install::read_back() {
   if (!contract_.install(puts_)) return fail("install: found a batch of puts refused");
+  std::unordered_map<RouteId, RuleMessage> rows;
+  for (const InstallMessage& row : contract_.attach()) {
+    if (row.verb == Verb::put_rule) rows[row.as<RuleMessage>().rule.route_id] = row.as<RuleMessage>();
+  }
   for (const auto& batch : puts_) {
     for (const InstallMessage& put : batch) {
-      const Rule& wanted = put.as<RuleMessage>().rule;
-      const Rule* found = node_.tables->rule(wanted.route_id);
-      if (found == nullptr || std::memcmp(found, &wanted, sizeof(Rule)) != 0)
-        return fail("install: found rule {:#x} not as it was put", to_underlying(wanted.route_id));
+      const auto wanted = put.as<RuleMessage>();
+      const auto row = rows.find(wanted.rule.route_id);
+      if (row == rows.end() || std::memcmp(&row->second, &wanted, sizeof(wanted)) != 0)
+        return fail("install: found rule {:#x} not as it was put", to_underlying(wanted.rule.route_id));
     }
   }
   if (!contract_.install(deletes_)) return fail("install: found a batch of deletes refused");
   contract_.wait_for_grace();
-  const uint64_t after = node_.tables->stats.header().rules.get();
-  if (after != before) return fail("install: found {} rules left over", after - before);
+  const uint64_t left = node_.tables->stats.header().rules.get();
+  if (left != frames_.size()) return fail("install: found {} rules left, wanted {}", left, frames_.size());
   return {};
 }
 
-void Install::value(Samples& samples) {
+Result<double> Install::value() {
   const uint64_t start = cpu_ns();
   const bool done = contract_.install(puts_) && contract_.install(deletes_);
   contract_.wait_for_grace();
   const uint64_t passed = cpu_ns() - start;
-  if (done) samples.push_back(static_cast<double>(passed) / static_cast<double>(2 * puts_.size() * kBatch));
+  if (!done) return fail("install: found a batch refused");
+  return static_cast<double>(2 * puts_.size() * kBatch) / static_cast<double>(passed) * 1e9;
 }
 
-void Install::limit(Samples& samples) {
+double Install::limit() {
   const uint64_t start = cpu_ns();
   InstallMessage message;
   for (const Contract::Batches* all : {&puts_, &deletes_}) {
@@ -97,21 +134,29 @@ void Install::limit(Samples& samples) {
       }
     }
   }
-  const uint64_t passed = cpu_ns() - start;
-  samples.push_back(static_cast<double>(passed) / static_cast<double>(2 * puts_.size() * kBatch));
+  return static_cast<double>(2 * puts_.size() * kBatch) / static_cast<double>(cpu_ns() - start) * 1e9;
+}
+
+Result<> Install::measure(Outcome& outcome, unsigned runs, const Progress& progress) {
+  Traffic traffic(node_.quiescence(), [this] { return forward(); });
+  if (auto equal = read_back(); !equal) return equal;
+  return measure_beside(
+      traffic, [this] { return value(); }, [this] { return limit(); }, outcome, runs, progress);
 }
 
 }  // namespace
 
-Result<Case> install_case(uint32_t rules) {
-  auto install = std::make_shared<Install>(rules);
-  if (auto verified = install->verify(); !verified) return std::unexpected(verified.error());
+Case install_rules_case() {
+  auto install = std::make_shared<Install>();
   return Case{.name = "install/rules",
-              .unit = kNsPerMessage,
+              .unit = kRulesPerSecond,
               .limit_is = "ring and copy alone",
               .chunks = 1,
-              .value = [install](Samples& samples) { install->value(samples); },
-              .limit = [install](Samples& samples) { install->limit(samples); }};
+              .value = {},
+              .limit = {},
+              .whole = [install](Outcome& outcome, unsigned runs, const Progress& progress) {
+                return install->measure(outcome, runs, progress);
+              }};
 }
 
 }  // namespace sky::perf

@@ -10,6 +10,7 @@
 
 #include "perf/loop/cases.h"
 #include "perf/loop/edge.h"
+#include "perf/loop/other_core.h"
 #include "perf/loop/report.h"
 #include "tests/support/memory_port.h"
 
@@ -91,7 +92,7 @@ std::vector<Entry> entries() {
   all.push_back({"hostile/replay", [] { return hostile_case(Attack::replay); }});
   all.push_back({"hostile/garbage", [] { return hostile_case(Attack::garbage); }});
   all.push_back({"hostile/unknown", [] { return hostile_case(Attack::unknown_link); }});
-  all.push_back({"install/rules", [] { return install_case(100'000); }});
+  if (OtherCore::exists()) all.push_back({"install/rules", install_rules_case});
   all.push_back({"failover/cut", [] { return failover_case(Fault::cut); }});
   all.push_back({"failover/silent", [] { return failover_case(Fault::silent); }});
   all.push_back({"failover/copy", [] { return failover_case(Fault::copy); }});

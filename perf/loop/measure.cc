@@ -78,15 +78,14 @@ Disturbance disturbance() {
 }
 
 double Outcome::ratio() const {
-  if (unit == kPacketsPerSecond) return value / limit;
+  if (unit == kPacketsPerSecond || unit == kRulesPerSecond) return value / limit;
   if (unit == kPackets) return (limit + 1) / (value + 1);  // both may be 0
   return limit / value;
 }
 
 double Outcome::per_second(const Clocks& clocks) const {
   if (unit == kClocksPerPacket) return clocks.tsc_hz / value;
-  if (unit == kNsPerMessage) return 1e9 / value;
-  return unit == kPacketsPerSecond ? value : 0;
+  return unit == kPacketsPerSecond || unit == kRulesPerSecond ? value : 0;
 }
 
 void summarize(Outcome& outcome) {

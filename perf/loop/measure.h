@@ -48,8 +48,8 @@ double clocks_each(unsigned count, Work&& work) {
 using Samples = std::vector<double>;
 
 inline constexpr const char* kClocksPerPacket = "clocks/packet";  ///< of the TSC
-inline constexpr const char* kNsPerMessage = "ns of CPU/message";
 inline constexpr const char* kPacketsPerSecond = "packets/s";
+inline constexpr const char* kRulesPerSecond = "rules/s";
 inline constexpr const char* kPackets = "packets";  ///< that something went wrong with
 inline constexpr const char* kNs = "ns";
 

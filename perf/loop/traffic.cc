@@ -1,0 +1,92 @@
+#include "perf/loop/traffic.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "dataplane/batch.h"
+
+namespace sky::perf {
+
+namespace {
+
+constexpr unsigned kTrials = 2'000;  // bursts, to know what one takes
+
+}  // namespace
+
+Traffic::Traffic(dataplane::Quiescence& quiescence, Burst burst) : quiescence_(quiescence), burst_(std::move(burst)) {
+  core_ = std::make_unique<OtherCore>([this] { run(); });
+  while (!started_) std::this_thread::yield();
+}
+
+Traffic::~Traffic() {
+  stop_ = true;
+}
+
+void Traffic::run() {
+  quiescence_.online(0);
+  Samples trials;
+  for (unsigned i = 0; i < kTrials; ++i) {
+    const auto clocks = burst_();
+    lost_ += !clocks;
+    trials.push_back(static_cast<double>(clocks.value_or(0)));
+    quiescence_.quiescent(0);
+  }
+  burst_clocks_ = static_cast<uint64_t>(median(trials));
+  started_ = true;
+  const uint64_t slack = static_cast<uint64_t>(clocks_.tsc_hz / 1e3);  // more than so late is not made up for
+  const uint64_t first = __rdtsc();
+  uint64_t last = first, due = first;
+  while (!stop_) {
+    quiescence_.quiescent(0);
+    const uint64_t now = __rdtsc();
+    if (now < due) continue;
+    longest_gap_ = std::max(longest_gap_.load(), now - last);
+    last = now;
+    lost_ += !burst_();
+    ++bursts_;
+    due = std::max(due + 2 * burst_clocks_, now - std::min(now, slack));
+  }
+  passed_ = __rdtsc() - first;
+  quiescence_.offline(0);
+}
+
+Result<> Traffic::stop(Outcome& outcome) {
+  stop_ = true;
+  core_.reset();
+  const double per_clock = static_cast<double>(bursts_) / static_cast<double>(passed_);
+  outcome.more.emplace_back("traffic_packets_per_second", per_clock * dataplane::kBurst * clocks_.tsc_hz);
+  outcome.more.emplace_back("traffic_share", per_clock * static_cast<double>(burst_clocks_));
+  if (lost_ != 0) return fail("{}: found packets lost in {} of {} bursts", outcome.name, lost_, bursts_ + kTrials);
+  return {};
+}
+
+Result<> measure_beside(Traffic& traffic, const std::function<Result<double>()>& value,
+                        const std::function<double()>& limit, Outcome& outcome, unsigned runs,
+                        const Progress& progress) {
+  Samples gaps, quiet_gaps;
+  for (unsigned run = 0; run <= runs; ++run) {
+    traffic.longest_gap_ns();
+    const auto rate = value();
+    const double gap = traffic.longest_gap_ns();
+    if (!rate) return std::unexpected(rate.error());
+    const double most = limit();
+    if (run == 0) continue;
+    outcome.runs.push_back(*rate);
+    outcome.limit_runs.push_back(most);
+    gaps.push_back(gap);
+    quiet_gaps.push_back(traffic.longest_gap_ns());
+    progress(run);
+  }
+  summarize(outcome);
+  outcome.more.emplace_back("gap_ns", median(gaps));
+  outcome.more.emplace_back("gap_ns_without", median(quiet_gaps));
+  return traffic.stop(outcome);
+}
+
+uint64_t cpu_ns() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
+}  // namespace sky::perf

@@ -45,6 +45,8 @@ Result<Case> hostile_case(Attack attack);
 /// A control plane that puts 100,000 rules and deletes them, in whole batches of 50,000, through rings, agent and
 /// tables, while the dataplane forwards.
 Case install_rules_case();
+/// The same of destinations, while the edge router sends packets to others of its prefixes.
+Case install_prefixes_case(Edge& edge);
 
 /// How one of two ways between two routers fails. cut: nothing goes there any more, and the far end says that it does
 /// not hear. silent: nothing goes either way. copy: the same, while each packet goes by both ways.

@@ -23,10 +23,6 @@ NodeConfig config() {
   return config;
 }
 
-DestinationMessage put_of(const DestinationKey& key, GroupIndex group) {
-  return {.family = key.family, .length = key.length, .group = group, .prefix = key.prefix};
-}
-
 /// Of each family one, in which a packet's own bytes are then changed.
 const Bytes& ip_template(Family family, size_t bytes) {
   static std::map<std::pair<Family, size_t>, Bytes> known;
@@ -78,11 +74,16 @@ void Edge::add_destination(FrameKind kind, unsigned destination) {
   node.install(installs);
 }
 
+DestinationMessage Edge::put_of(size_t number, GroupIndex group) const {
+  const DestinationKey& key = prefixes.all()[number];
+  return {.family = key.family, .length = key.length, .group = group, .prefix = key.prefix};
+}
+
 void Edge::load() {
   std::vector<InstallMessage> installs{message(destination_put(kLocal4, 32, kLocalGroup)),
                                        message(destination_put(kLocal6, 128, kLocalGroup))};
   for (size_t i = 0; i < prefixes.all().size(); ++i) {
-    installs.push_back(message(put_of(prefixes.all()[i], group_of(i))));
+    installs.push_back(message(put_of(i, group_of(i))));
     if (installs.size() < kMaxBatch && i + 1 < prefixes.all().size()) continue;
     node.install(installs);
     installs.clear();
@@ -94,7 +95,9 @@ void Edge::find_targets() {
   while (targets_[0].size() < kTargets || targets_[1].size() < kTargets) {
     const DestinationKey& prefix = prefixes.all()[random() % prefixes.all().size()];
     const Ipv6Address address = Prefixes::inside(prefix, random);
-    const uint32_t group = to_underlying(group_of(*prefixes.longest(prefix.family, address)));
+    const size_t longest = *prefixes.longest(prefix.family, address);
+    if (is_restless(longest)) continue;
+    const uint32_t group = to_underlying(group_of(longest));
     targets_[group / kEdgeDestinations].push_back({prefix.family, address, group % kEdgeDestinations});
   }
 }

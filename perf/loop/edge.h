@@ -61,6 +61,9 @@ class Edge {
   }
   /// Which group the `number`th of the prefixes leads to.
   static GroupIndex group_of(size_t number) { return GroupIndex{static_cast<uint32_t>(number % kGroups)}; }
+  DestinationMessage put_of(size_t number, GroupIndex group) const;
+  /// Whether install/prefixes may change that prefix: no target's is.
+  static bool is_restless(size_t number) { return number % 7 == 0; }
 
  private:
   static constexpr unsigned kKinds = 2;

@@ -53,6 +53,7 @@ void edges(std::vector<Entry>& all) {
       }
     }
   }
+  if (OtherCore::exists()) all.push_back({"install/prefixes", [edge] { return install_prefixes_case(edge()); }, true});
 }
 
 std::vector<Entry> entries() {

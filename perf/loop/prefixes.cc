@@ -91,11 +91,16 @@ Ipv6Address Prefixes::inside(const DestinationKey& prefix, std::mt19937_64& rand
   return address;
 }
 
+std::optional<size_t> Prefixes::number_of(const DestinationKey& prefix) const {
+  const auto found = numbers_.find(prefix);
+  return found == numbers_.end() ? std::nullopt : std::optional(found->second);
+}
+
 std::optional<size_t> Prefixes::longest(Family family, const Ipv6Address& address) const {
   for (const Share& share : std::views::reverse(shares_of(family))) {
     DestinationKey key{family, share.length, address};
     mask(key.prefix, key.length);
-    if (const auto found = numbers_.find(key); found != numbers_.end()) return found->second;
+    if (const auto number = number_of(key)) return number;
   }
   return std::nullopt;
 }

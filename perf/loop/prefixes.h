@@ -22,7 +22,9 @@ class Prefixes {
   const std::vector<dataplane::DestinationKey>& all() const { return all_; }
   /// An address inside the prefix, its other bits drawn at random.
   static Ipv6Address inside(const dataplane::DestinationKey& prefix, std::mt19937_64& random);
-  /// Number in all() of the longest prefix that the address lies in.
+  /// In all(); nothing when it is not there.
+  std::optional<size_t> number_of(const dataplane::DestinationKey& prefix) const;
+  /// Of the longest prefix that the address lies in.
   std::optional<size_t> longest(Family family, const Ipv6Address& address) const;
 
  private:

@@ -1,0 +1,48 @@
+// Plain IP packets through an edge router: from where a read of the TUN puts them to sealed frames.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <random>
+#include <vector>
+
+#include "dataplane/batch.h"
+#include "dataplane/crypto/mb_engine.h"
+#include "perf/loop/edge.h"
+
+namespace sky::perf {
+
+class Ingress {
+ public:
+  Ingress(Edge& edge, const EdgeSpec& spec);
+
+  Result<> verify();
+  void value(Samples& samples);
+  void limit(Samples& samples);
+  /// One burst, whose frames are taken away: the stages' clocks; nothing when one was lost.
+  std::optional<uint64_t> pass_one();
+
+ private:
+  /// kBurst plain packets to targets drawn at random, where a read from the TUN would put them.
+  void fill(unsigned burst);
+  /// Of a whole chunk.
+  void fill();
+  /// The burst into the batch, as the TUN's poll does, then through all stages. Returns the stages' clocks.
+  uint64_t process(unsigned burst);
+  /// Opens a frame as its receivers would: which packet of this chunk it carries.
+  Result<unsigned> opened(const test::Bytes& frame);
+  /// Clocks a packet of seals and look-ups alone.
+  double raw(unsigned burst);
+
+  Edge& edge_;
+  FrameKind kind_;
+  std::vector<size_t> packet_bytes_;
+  std::mt19937_64 random_{1};
+  uint32_t made_ = 0;  ///< packets so far
+  dataplane::Batch batch_;
+  std::vector<rte_mbuf*> buffers_;
+  std::vector<IpPacket> packets_;  ///< that lie in them
+  std::unique_ptr<dataplane::MbEngine> engine_ = *dataplane::MbEngine::create();
+};
+
+}  // namespace sky::perf

@@ -231,7 +231,7 @@ def sanitized_build(*targets):
 def step_sanitizers():
     """clang++ builds every source file, warnings are errors; unit, sim, packet and fuzz tests with its sanitizers"""
     # The benchmarks are no part of a build that asks for nothing.
-    if sanitized_build("all", "perf/loop", "perf/aead_bench"):
+    if sanitized_build("all", "perf/loop", "perf/micro"):
         build = ROOT / "build-asan"
         run_meson_tests(build, meson_tests(build, ("unit", "sim", "packet", "fuzz")), "sanitized ",
                         {"UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})

@@ -86,7 +86,11 @@ class Application {
  private:
   template <typename Message, typename Visit>
   void each(Verb verb, Visit visit) {
-    for (const uint32_t index : plan_.of(verb)) visit(messages_[index].as<Message>());
+    const std::span<const uint32_t> indices = plan_.of(verb);
+    for (size_t i = 0; i < indices.size(); ++i) {
+      if (i + kRulesAhead < indices.size()) view_.prefetch(route_of(messages_[indices[i + kRulesAhead]]));
+      visit(messages_[indices[i]].as<Message>());
+    }
   }
 
   /// What stood (null, or nothing, when nothing did) no longer refers to anything.

@@ -86,6 +86,7 @@ class Check {
 
   std::expected<Plan, Refusal> run() {
     fates_.reserve(messages_.size());
+    own_.reserve(messages_.size());
     for (auto pass : {&Check::identity, &Check::dependencies, &Check::uses}) {
       for (uint32_t i = 0; i < messages_.size(); ++i) {
         const InstallError error = (this->*pass)(i);
@@ -135,19 +136,16 @@ class Check {
     }
   }
   ObjectKey rule_key(RouteId route) const { return key_of(Kind::rule, to_underlying(route) & (capacities_.rules - 1)); }
-  RouteId route_of(uint32_t i) const {
-    if (messages_[i].verb == Verb::put_rule) return messages_[i].as<RuleMessage>().rule.route_id;
-    if (messages_[i].verb == Verb::delete_rule) return RouteId{messages_[i].as<DeleteMessage>().index};
-    return kControlRoute;
-  }
 
   /// First pass: the message alone, and the objects that it and others name.
   InstallError identity(uint32_t i) {
     const InstallMessage& message = messages_[i];
+    if (i + kRulesAhead < messages_.size()) view_.prefetch(route_of(messages_[i + kRulesAhead]));
     if (const InstallError error = check_value(message, capacities_); error != InstallError::none) return error;
-    const RouteId route = route_of(i);
+    const RouteId route = route_of(messages_[i]);
     const auto [at, fresh] = fates_.try_emplace(key(i), Fate{i, is_delete(messages_[i]), route});
     Fate& fate = at->second;
+    own_.push_back(&fate);
     if (!fresh) {
       if (message.verb == Verb::put_key_chain) return InstallError::key_seen_before;
       if (fate.route != route) return is_delete(messages_[i]) ? InstallError::not_found : InstallError::occupied;
@@ -261,7 +259,7 @@ class Check {
       room_ = room;
     }
     const auto put = messages_[i].as<DestinationMessage>();
-    const bool first = fates_.find(key(i))->second.last == i;
+    const bool first = own_[i]->last == i;
     if (!first || view_.destination(put)) return InstallError::none;
     return --*room_ >= 0 ? InstallError::none : InstallError::table_full;
   }
@@ -269,7 +267,7 @@ class Check {
   Plan plan() const {
     Plan plan;
     for (uint32_t i = 0; i < messages_.size(); ++i) {
-      if (fates_.find(key(i))->second.last == i) plan.add(messages_[i].verb, i);
+      if (own_[i]->last == i) plan.add(messages_[i].verb, i);
     }
     return plan;
   }
@@ -280,12 +278,19 @@ class Check {
   const Capacities capacities_;
   std::pmr::monotonic_buffer_resource memory_{1 << 16};  // one node per object: no allocation each
   std::pmr::unordered_map<ObjectKey, Fate, ObjectHash> fates_{&memory_};
+  std::vector<const Fate*> own_;  ///< [message]
   std::pmr::unordered_map<ObjectKey, uint32_t, ObjectHash> released_{&memory_};
   bool deletes_referents_ = false;
   std::optional<int64_t> room_;  ///< for destinations that are new
 };
 
 }  // namespace
+
+RouteId route_of(const InstallMessage& message) {
+  if (message.verb == Verb::put_rule) return message.as<RuleMessage>().rule.route_id;
+  if (message.verb == Verb::delete_rule) return RouteId{message.as<DeleteMessage>().index};
+  return kControlRoute;
+}
 
 DestinationMessage destination_of(const DeleteMessage& gone) {
   return {.family = gone.family, .length = gone.length, .prefix = gone.prefix};

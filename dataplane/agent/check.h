@@ -41,6 +41,10 @@ class Plan {
 
 std::expected<Plan, Refusal> check(Messages messages, const TableView& view, const References& references);
 
+/// Of the rule that a message puts or deletes; kControlRoute of other messages.
+RouteId route_of(const InstallMessage& message);
+inline constexpr uint32_t kRulesAhead = 8;  ///< messages whose rules come into the cache meanwhile
+
 /// The prefix that a delete names, as a put of it.
 DestinationMessage destination_of(const DeleteMessage& gone);
 

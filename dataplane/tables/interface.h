@@ -46,6 +46,8 @@ class TableView {
   virtual bool key_seen(const KeyChainMessage& chain) const = 0;
   /// The rule under exactly this ID, or null.
   virtual const Rule* rule(RouteId route) const = 0;
+  /// It will soon be asked for, or changed: rules lie at random, each in memory that no cache holds.
+  virtual void prefetch(RouteId) const {}
   /// The slot of this ID holds no rule and does not rest after one.
   virtual bool slot_free(RouteId route) const = 0;
   virtual std::optional<MemberMessage> member(GroupIndex group, uint8_t slot) const = 0;

@@ -122,6 +122,10 @@ class RouteTable {
   bool occupied(uint32_t index) const { return rules_[index].action != RuleAction::none; }
   const Rule& at(uint32_t index) const { return rules_[index]; }
   const RuleOwner& owner(uint32_t index) const { return owners_[index]; }
+  void prefetch(RouteId route) const noexcept {
+    __builtin_prefetch(&rules_[index_of(route)]);
+    __builtin_prefetch(&owners_[index_of(route)]);
+  }
   void put(const RuleMessage& message) noexcept;
   void erase(RouteId route) noexcept;
 

@@ -83,6 +83,7 @@ class Tables final : public TableView, public Applier, public Dumper {
   bool has_group(GroupIndex group) const override { return groups.find(to_underlying(group)) != nullptr; }
   bool key_seen(const KeyChainMessage& chain) const override;
   const Rule* rule(RouteId route) const override;
+  void prefetch(RouteId route) const override { rules.prefetch(route); }
   bool slot_free(RouteId route) const override;
   std::optional<MemberMessage> member(GroupIndex group, uint8_t slot) const override;
   std::optional<GroupIndex> destination(const DestinationMessage& key) const override;

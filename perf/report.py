@@ -18,6 +18,8 @@ from matplotlib import pyplot  # noqa: E402  after its backend is chosen
 KINDS = ("clear", "header", "frame")  # of protection, AES-256-GCM
 COLOURS = dict(zip(KINDS, ("#4c78a8", "#f58518", "#54a24b")))
 STAGES = ("receive", "classify", "open", "take_over", "route", "egress", "ingress", "hold", "seal", "transmit")
+PERCENTILES = ("p50", "p90", "p99", "p99.9", "p99.99")
+LOAD_COLOURS = ("#9ecae9", "#4c78a8", "#1f3d60")
 FRAME_OVERHEAD = {"clear": 14 + 16, "header": 14 + 32, "frame": 14 + 32}  # bytes around a packet on Ethernet
 
 PAGE = jinja2.Environment(autoescape=True).from_string("""<!doctype html>
@@ -33,7 +35,8 @@ PAGE = jinja2.Environment(autoescape=True).from_string("""<!doctype html>
 <p>{{ machine.cpu }}, {{ machine.cpus }} cores, TSC {{ "%.2f"|format(machine.tsc_hz / 1e9) }} GHz, core about
 {{ "%.2f"|format(machine.core_hz / 1e9) }} GHz, Linux {{ machine.kernel }},
 {{ "hugepages of 2 MiB" if machine.hugepages else "no hugepages" }}, load {{ machine.load }}.
-Each value is the median of its runs; <em>ratio</em> is limit / value: 1 is at the limit.</p>
+Each value is the median of its runs; <em>ratio</em> says how near the limit: 1 is at it, above 1
+beyond. The hypervisor stole {{ "%.1f"|format(machine.get("stolen_ms", 0) / 1e3) }} s of CPU time meanwhile.</p>
 {% for title, words, svg in charts %}<h2>{{ title }}</h2><p>{{ words }}</p><figure>{{ svg }}</figure>
 {% endfor %}<h2>Every case</h2>
 <table><tr><th>case</th><th>value</th><th>spread</th><th>limit</th><th>ratio</th>{% if old %}<th>then</th><th>change</th>
@@ -53,8 +56,8 @@ def write(path, run, old=None):
     """`run` and `old` as --json writes them."""
     cases = {case["name"]: case for case in run["cases"]}
     before = {case["name"]: case for case in old["cases"]} if old else {}
-    charts = [chart for chart in (against_size(cases), throughput(cases), against_links(cases), stages(cases),
-                                  distance(cases, before)) if chart]
+    charts = [chart for chart in (against_size(cases), throughput(cases), against_links(cases), latency(cases),
+                                  stages(cases), distance(cases, before)) if chart]
     path.write_text(PAGE.render(machine=run["machine"], charts=charts, cases=run["cases"], old=before))
 
 
@@ -129,6 +132,24 @@ def against_links(cases):
     return "Clocks against links", "Keys and links that no cache holds.", svg_of(figure)
 
 
+def latency(cases):
+    loads = sorted((int(name.split("/")[1]), case) for name, case in cases.items() if re.fullmatch(r"latency/\d+", name))
+    if not loads:
+        return None
+    figure, axes = pyplot.subplots(figsize=(9, 4.2))
+    x = range(len(PERCENTILES))
+    for (load, case), colour in zip(loads, LOAD_COLOURS):
+        label = f"{load} %: {case['rate'] / 1e6:.1f} M/s"
+        axes.plot(x, [case[name] / 1e3 for name in PERCENTILES], "o-", color=colour, label=label)
+        axes.plot(x, [case[f"limit_{name}"] / 1e3 for name in PERCENTILES], "--", color=colour, alpha=0.6)
+    axes.set_xticks(x, [name.removeprefix("p") + " %" for name in PERCENTILES])
+    axes.set_xlabel("percentile of the packets")
+    axes.set_yscale("log")
+    axes.set_ylabel("us from arrival to departure")
+    axes.legend(title="share of the limit; dashed: macswap", frameon=False)
+    return "Latency", "By a schedule of arrivals that waits for nobody, from there until the frame left.", svg_of(figure)
+
+
 def bars(count):
     return pyplot.subplots(figsize=(9, 0.8 + 0.26 * count))
 
@@ -163,5 +184,5 @@ def distance(cases, before):
     axes.axvline(1.0, color="#333", linewidth=1)
     axes.set_xscale("log")
     axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5], ["0.1", "0.2", "0.5", "1", "2", "5"])
-    axes.set_xlabel("limit / value: 1 is at the limit")
+    axes.set_xlabel("ratio: 1 is at the limit")
     return "How near the limit", "Cases above 1 do less than what they are compared with, or do it faster.", svg_of(figure)

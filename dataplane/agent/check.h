@@ -5,7 +5,7 @@
 //   2. what a put refers to stands or is put here, and is not deleted here;
 //   3. after the batch nothing refers to what it deletes, and the destination map has room.
 // The refused message is the first, in the batch's order, that breaks the first rule broken.
-// Cost: about 250 ns per message; one hash map as large as the batch.
+// Cost: about 150 ns per message; one hash map as large as the batch.
 #pragma once
 
 #include <array>

@@ -53,4 +53,15 @@ Case install_prefixes_case(Edge& edge);
 enum class Fault : uint8_t { cut, silent, copy };
 Case failover_case(Fault fault);
 
+/// How long frames are in a router loaded to that share of its limit.
+Result<Case> latency_case(unsigned percent);
+
+/// Longest time between two polls, beside a main core that installs.
+Result<Case> loop_gap_case();
+
+/// Workers that feed themselves, on a core each: one or two.
+Result<Case> workers_case(unsigned count);
+/// One worker whose frames the other core writes.
+Result<Case> two_cores_case(const ForwardSpec& spec);
+
 }  // namespace sky::perf

@@ -27,7 +27,7 @@ constexpr uint64_t kSlackNs = kMs / 2;
 constexpr uint64_t kWireNs = 10'000;
 constexpr uint64_t kApartNs = kMs;      // copies: the second wire is longer by it
 constexpr uint64_t kLeastTurnNs = 200;  // what an idle turn of both takes
-constexpr uint64_t kMostAtOnce = 128;   // packets that a socket pair is sure to hold
+constexpr uint64_t kMostWaiting = 128;  // packets that a socket pair is sure to hold
 constexpr unsigned kTurnsPerMain = 64;  // the main cores turn more rarely
 constexpr uint32_t kDomain = 64500, kGroup = 7, kSession = 5;
 constexpr uint32_t kThere = 0x100, kBack = 0x200;  // route IDs of way 0, each end's own
@@ -184,7 +184,8 @@ void Cut::step_until(uint64_t ns, bool sending) {
 
 /// What has come due by the schedule; what finds no room waits, and its time does not.
 void Cut::send_due() {
-  for (uint64_t at_once = 0; at_once < kMostAtOnce && next_send_ns_ <= now_ns_; ++at_once) {
+  const auto read = static_cast<uint64_t>(from_.node.total().injected_tun);
+  while (next_send_ns_ <= now_ns_ && found_.sent < read + kMostWaiting) {
     Bytes packet = ipv6({.source = "fd00:1::1", .destination = "fd00:f::1", .payload = 16});
     for (unsigned i = 0; i < 8; ++i) packet[packet.size() - 1 - i] = static_cast<uint8_t>(found_.sent >> 8 * i);
     from_.node.tun_write(packet);

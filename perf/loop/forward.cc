@@ -1,16 +1,13 @@
+#include "perf/loop/forward.h"
+
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <optional>
-#include <random>
 
-#include "perf/loop/cases.h"
 #include "perf/loop/macswap.h"
-#include "perf/loop/neighbours.h"
-#include "perf/loop/raw_aead.h"
 
 namespace sky::perf {
 
@@ -19,59 +16,9 @@ using namespace sky::test;
 
 namespace {
 
-struct Circuit {
-  unsigned in;   ///< of in_
-  unsigned out;  ///< of out_
-  uint32_t route;
-  uint32_t next_route;
-};
-
-class Forward {
- public:
-  explicit Forward(const ForwardSpec& spec);
-
-  Result<> verify();
-  void value(Samples& samples);
-  void limit(Samples& samples);
-  const WorkerStats& worker_stats() { return node_.worker().context().stats; }
-
- private:
-  const Circuit& draw();
-  /// kChunk fresh frames into the port's receive ring, of circuits drawn at random.
-  void fill();
-  /// Up to the seal; what is left to be done, where there is a seal.
-  std::optional<AeadOp> write_frame(uint8_t* frame, const Circuit& circuit);
-  /// The packet of the `number`th frame of all, and its size.
-  size_t bytes_of(uint32_t number) const { return packet_bytes_[number % packet_bytes_.size()]; }
-  Bytes packet_of(uint32_t number, uint32_t route) const;
-  size_t frame_bytes(uint32_t number) const {
-    return sizeof(EthernetHeader) + bytes_of(number) + (kind_ == FrameKind::clear ? sizeof(LinkHeader) : kLinkOverhead);
-  }
-  Result<> check(const Bytes& frame, uint32_t number, const Circuit& circuit);
-  /// Clocks a packet that open and seal alone take of the burst that macswap sent; `first`: number of the chunk's
-  /// first.
-  double raw_aead(uint32_t first, unsigned burst, bool& authentic);
-
-  LinkPeer& out_of(const Circuit& circuit) { return out_.empty() ? in_[0] : out_[circuit.out]; }
-  MemoryPort& out_port() { return node_.port(out_.empty() ? 0 : 1); }
-  /// What each of the two AEAD passes has of that frame.
-  size_t sealed_of(uint32_t number) const { return kind_ == FrameKind::header ? kHeaderSealed : bytes_of(number); }
-
-  FrameKind kind_;
-  std::vector<size_t> packet_bytes_;
-  bool zipf_;
-  Node node_;
-  std::mt19937 random_{1};
-  std::vector<LinkPeer> in_, out_;
-  std::vector<Bytes> ethernet_;  ///< of frames from in_
-  Bytes pattern_ = pattern(*std::ranges::max_element(packet_bytes_));
-  std::vector<Circuit> circuits_;
-  uint32_t sealed_ = 0;                     ///< frames so far
-  std::vector<const Circuit*> travelling_;  ///< circuits of this chunk's frames
-  std::unique_ptr<MbEngine> engine_ = *MbEngine::create();
-};
-
 constexpr uint16_t kJumbo = 9216;
+
+}  // namespace
 
 NodeConfig config_of(const ForwardSpec& spec) {
   NodeConfig config = kNode;
@@ -81,27 +28,38 @@ NodeConfig config_of(const ForwardSpec& spec) {
   return config;
 }
 
-Forward::Forward(const ForwardSpec& spec)
+Forward::Forward(const ForwardSpec& spec, Node& node, const Lane& lane)
     : kind_(spec.kind),
       packet_bytes_(spec.packet_bytes),
       zipf_(spec.zipf),
-      node_(config_of(spec)),
+      node_(node),
+      lane_(lane),
+      pattern_(pattern(most_bytes())),
       travelling_(kChunk) {
   const unsigned half = std::max(spec.links / 2, 1u);
-  Neighbours wanted{
-      .first = 1, .count = half, .port = 0, .kind = spec.kind, .suite = spec.suite, .mtu = node_.port(0).port().mtu()};
+  Neighbours wanted{.first = lane.first_link,
+                    .count = half,
+                    .port = lane.in_port,
+                    .kind = spec.kind,
+                    .suite = spec.suite,
+                    .mtu = in_port().port().mtu()};
   in_ = add_neighbours(node_, wanted);
-  wanted.first = static_cast<uint16_t>(1 + half);
-  wanted.port = 1;
+  wanted.first = static_cast<uint16_t>(lane.first_link + half);
+  wanted.port = lane.out_port;
   if (spec.links > 1) out_ = add_neighbours(node_, wanted);
   for (const LinkPeer& peer : in_) ethernet_.push_back(peer.ethernet_towards_node());
+  install(spec);
+  settle_down(node_);
+}
+
+void Forward::install(const ForwardSpec& spec) {
+  const auto half = static_cast<uint32_t>(in_.size());
   std::vector<InstallMessage> installs;
   for (uint32_t i = 0; i < spec.circuits; ++i) {
+    const uint32_t number = lane_.first_circuit + i + 1;
     // An odd multiplier: the low bits, which index the table, are all different, and as scattered as random ones.
-    const Circuit circuit{.in = i % half,
-                          .out = (i / half + i) % half,
-                          .route = (i + 1) * 2'654'435'761u,
-                          .next_route = (i + 1) * 40'503u};
+    const Circuit circuit{
+        .in = i % half, .out = (i / half + i) % half, .route = number * 2'654'435'761u, .next_route = number * 40'503u};
     installs.push_back(message(forward_put(circuit.route, in_[circuit.in].link, out_of(circuit).link,
                                            circuit.next_route, make_treatment(to_underlying(Queue::other), kind_))));
     circuits_.push_back(circuit);
@@ -109,7 +67,10 @@ Forward::Forward(const ForwardSpec& spec)
     node_.install(installs);
     installs.clear();
   }
-  settle_down(node_);
+}
+
+size_t Forward::most_bytes() const {
+  return *std::ranges::max_element(packet_bytes_);
 }
 
 Bytes Forward::packet_of(uint32_t number, uint32_t route) const {
@@ -118,7 +79,7 @@ Bytes Forward::packet_of(uint32_t number, uint32_t route) const {
   return packet(to_underlying(PacketType::datagram), route, payload);
 }
 
-const Circuit& Forward::draw() {
+const Forward::Circuit& Forward::draw() {
   const auto count = static_cast<double>(circuits_.size());
   const double u = std::uniform_real_distribution<>()(random_);
   const double rank = zipf_ ? std::pow(count, u) - 1 : count * u;
@@ -128,17 +89,21 @@ const Circuit& Forward::draw() {
 void Forward::fill() {
   std::array<rte_mbuf*, kBurst> frames;
   for (unsigned burst = 0; burst < kChunk; burst += kBurst) {
-    RawOps seals;
-    rte_pktmbuf_alloc_bulk(node_.port(0).pool(), frames.data(), kBurst);
-    for (unsigned i = 0; i < kBurst; ++i) {
-      const Circuit& circuit = draw();
-      travelling_[burst + i] = &circuit;
-      auto* at = rte_pktmbuf_append(frames[i], static_cast<uint16_t>(frame_bytes(sealed_)));
-      if (const auto op = write_frame(reinterpret_cast<uint8_t*>(at), circuit)) seals.add(*op);
-    }
-    engine_->seal(seals.all());
-    node_.port(0).push(frames);
+    rte_pktmbuf_alloc_bulk(in_port().pool(), frames.data(), kBurst);
+    make(frames, burst);
+    in_port().push(frames);
   }
+}
+
+void Forward::make(std::span<rte_mbuf* const> buffers, unsigned at) {
+  RawOps seals;
+  for (rte_mbuf* buffer : buffers) {
+    const Circuit& circuit = draw();
+    travelling_[at++] = &circuit;
+    auto* frame = rte_pktmbuf_append(buffer, static_cast<uint16_t>(frame_bytes(bytes_of(sealed_))));
+    if (const auto op = write_frame(reinterpret_cast<uint8_t*>(frame), circuit)) seals.add(*op);
+  }
+  engine_->seal(seals.all());
 }
 
 std::optional<AeadOp> Forward::write_frame(uint8_t* frame, const Circuit& circuit) {
@@ -169,7 +134,7 @@ Result<> Forward::check(const Bytes& frame, uint32_t number, const Circuit& circ
 Result<> Forward::verify() {
   const uint32_t first = sealed_;
   fill();
-  for (unsigned burst = 0; burst < kChunk; burst += kBurst) node_.worker().turn(node_.now_ns());
+  for (unsigned burst = 0; burst < kChunk; burst += kBurst) turn();
   const std::vector<Bytes> sent = out_port().pop_all();
   if (sent.size() != kChunk)
     return fail("forward: found {} of {} frames forwarded, {} dropped", sent.size(), kChunk, node_.total().drops());
@@ -182,9 +147,8 @@ Result<> Forward::verify() {
 void Forward::value(Samples& samples) {
   fill();
   Samples bursts;
-  for (unsigned burst = 0; burst < kChunk; burst += kBurst)
-    bursts.push_back(clocks_each(kBurst, [&] { node_.worker().turn(node_.now_ns()); }));
-  if (discard_all(node_) == kChunk) samples.insert(samples.end(), bursts.begin(), bursts.end());
+  for (unsigned burst = 0; burst < kChunk; burst += kBurst) bursts.push_back(clocks_each(kBurst, [&] { turn(); }));
+  if (discard() == kChunk) samples.insert(samples.end(), bursts.begin(), bursts.end());
 }
 
 void Forward::limit(Samples& samples) {
@@ -192,7 +156,7 @@ void Forward::limit(Samples& samples) {
   fill();
   Samples bursts;
   for (unsigned burst = 0; burst < kChunk; burst += kBurst)
-    bursts.push_back(clocks_each(kBurst, [&] { macswap(node_.port(0).port(), out_port().port()); }));
+    bursts.push_back(clocks_each(kBurst, [&] { macswap(in_port().port(), out_port().port()); }));
   bool authentic = true;
   for (unsigned i = 0; i < kChunk; i += kBurst) bursts[i / kBurst] += raw_aead(first, i, authentic);
   if (authentic) samples.insert(samples.end(), bursts.begin(), bursts.end());
@@ -221,10 +185,25 @@ double Forward::raw_aead(uint32_t first, unsigned burst, bool& authentic) {
   return clocks;
 }
 
-}  // namespace
+void Forward::ping() {
+  for (LinkPeer& peer : in_) in_port().push(peer.ping(true, 1'000'000));
+  for (LinkPeer& peer : out_) out_port().push(peer.ping(true, 1'000'000));
+}
+
+unsigned Forward::discard() {
+  unsigned frames = 0;
+  while (out_port().discard()) ++frames;
+  return frames;
+}
 
 Result<Case> forward_case(const ForwardSpec& spec) {
-  auto forward = std::make_shared<Forward>(spec);
+  struct Own {
+    Node node;
+    Forward forward;
+    explicit Own(const ForwardSpec& of) : node(config_of(of)), forward(of, node) {}
+  };
+  const auto own = std::make_shared<Own>(spec);
+  const std::shared_ptr<Forward> forward(own, &own->forward);
   if (auto verified = forward->verify(); !verified) return std::unexpected(verified.error());
   return Case{.name = spec.name,
               .unit = kClocksPerPacket,
@@ -232,7 +211,7 @@ Result<Case> forward_case(const ForwardSpec& spec) {
               .chunks = 16,
               .value = [forward](Samples& samples) { forward->value(samples); },
               .limit = [forward](Samples& samples) { forward->limit(samples); },
-              .worker = &forward->worker_stats()};
+              .worker = &forward->worker().context().stats};
 }
 
 }  // namespace sky::perf

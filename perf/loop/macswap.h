@@ -12,14 +12,15 @@
 
 namespace sky::perf {
 
-inline void macswap(drivers::Port& from, drivers::Port& to) noexcept {
+/// Returns how many.
+inline uint16_t macswap(drivers::Port& from, drivers::Port& to) noexcept {
   std::array<rte_mbuf*, dataplane::kBurst> frames;
   const uint16_t count = from.rx_burst(0, frames.data(), dataplane::kBurst);
   for (unsigned i = 0; i < count; ++i) {
     auto& ethernet = *rte_pktmbuf_mtod(frames[i], EthernetHeader*);
     std::swap(ethernet.destination, ethernet.source);
   }
-  to.tx_burst(0, frames.data(), count);
+  return to.tx_burst(0, frames.data(), count);
 }
 
 }  // namespace sky::perf

@@ -97,6 +97,15 @@ std::vector<Entry> entries() {
   all.push_back({"failover/cut", [] { return failover_case(Fault::cut); }});
   all.push_back({"failover/silent", [] { return failover_case(Fault::silent); }});
   all.push_back({"failover/copy", [] { return failover_case(Fault::copy); }});
+  for (const unsigned percent : {10, 50, 90})
+    all.push_back({fmt::format("latency/{}", percent), [percent] { return latency_case(percent); }});
+  if (OtherCore::exists()) all.push_back({"loop-gap", loop_gap_case});
+  all.push_back({"workers/1", [] { return workers_case(1); }});
+  if (!OtherCore::exists()) return all;
+  all.push_back({"workers/2", [] { return workers_case(2); }});
+  const ForwardSpec header{.name = "twocore/header-64", .kind = FrameKind::header, .packet_bytes = {64}};
+  const ForwardSpec frame{.name = "twocore/frame-1420", .packet_bytes = {1420}};
+  for (const ForwardSpec& spec : {header, frame}) all.push_back({spec.name, [spec] { return two_cores_case(spec); }});
   return all;
 }
 

@@ -52,6 +52,12 @@ uint64_t clocks_of_additions() {
   });
 }
 
+uint64_t switches_of(int whom) {
+  rusage usage{};
+  getrusage(whom, &usage);
+  return static_cast<uint64_t>(usage.ru_nivcsw);
+}
+
 }  // namespace
 
 double median(Samples samples) {
@@ -71,10 +77,12 @@ Disturbance disturbance() {
   double ticks = 0;
   for (int column = 0; column < 8; ++column) stat >> ticks;
   now.stolen_ms = ticks * 1e3 / static_cast<double>(sysconf(_SC_CLK_TCK));
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  now.switches = static_cast<uint64_t>(usage.ru_nivcsw);
+  now.switches = switches_of(RUSAGE_SELF);
   return now;
+}
+
+uint64_t thread_switches() {
+  return switches_of(RUSAGE_THREAD);
 }
 
 double Outcome::ratio() const {

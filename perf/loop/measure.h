@@ -63,6 +63,8 @@ struct Disturbance {
 };
 /// Since the machine and the process started.
 Disturbance disturbance();
+/// Of the calling thread alone.
+uint64_t thread_switches();
 inline Disturbance operator-(const Disturbance& left, const Disturbance& right) {
   return {left.stolen_ms - right.stolen_ms, left.switches - right.switches};
 }

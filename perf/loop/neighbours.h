@@ -52,7 +52,7 @@ inline std::vector<test::LinkPeer> add_neighbours(test::Node& node, const Neighb
     for (unsigned ping = 0; ping < 3 * count; ++ping)
       node.port(wanted.port).push(peers[done + ping % count].ping(true, 1'000'000));
     for (unsigned burst = 0; burst <= 3 * count; burst += dataplane::kBurst) node.worker_turn();
-    for (unsigned port = 0; port < kNode.ports; ++port) {
+    for (unsigned port = 0; port < node.ports(); ++port) {
       while (node.port(port).discard()) {
       }
     }
@@ -67,7 +67,7 @@ inline test::LinkPeer add_neighbour(test::Node& node, uint16_t link, unsigned po
 /// Frames that wait at the ports are taken away; returns how many.
 inline unsigned discard_all(test::Node& node) {
   unsigned frames = 0;
-  for (unsigned port = 0; port < kNode.ports; ++port) {
+  for (unsigned port = 0; port < node.ports(); ++port) {
     while (node.port(port).discard()) ++frames;
   }
   return frames;

@@ -14,6 +14,12 @@
 
 namespace sky::perf {
 
+/// Between two looks at a word of the other thread's. No pause instruction: a hypervisor takes the CPU away from who
+/// executes many.
+inline void look_again() {
+  asm volatile("" ::: "memory");
+}
+
 class OtherCore {
  public:
   /// Runs `work`. DPDK knows the thread: it has caches of the pools, as a worker has.

@@ -107,10 +107,9 @@ uint64_t arriving(uint64_t number) {
 }
 
 void replay_by_window(benchmark::State& state) {
-  uint64_t number = 0;
-  ReplayState newest;
+  uint64_t next = 0, number = 0;
   std::vector<uint64_t> bitmap(kWindow / 64);
-  ReplayView window(newest, bitmap.data(), kWindow);
+  ReplayView window(next, bitmap.data(), kWindow);
   for (auto _ : state) {
     for (unsigned i = 0; i < kBurst; ++i) benchmark::DoNotOptimize(window.test_and_set(arriving(number++)));
   }

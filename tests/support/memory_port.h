@@ -39,6 +39,10 @@ class MemoryPort {
   /// False when there is no frame; what it held is gone.
   bool discard();
   unsigned room() const { return rte_ring_free_count(toward_node_); }
+  /// No frame waits for the worker.
+  bool idle() const { return rte_ring_empty(toward_node_) != 0; }
+  /// Frames that the worker sent and nobody took yet.
+  unsigned sent() const { return rte_ring_count(from_node_); }
 
   drivers::Port& port() { return *port_; }
   rte_mempool* pool() { return port_->pool(); }

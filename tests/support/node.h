@@ -64,6 +64,7 @@ class Node {
 
   // In and out.
   MemoryPort& port(unsigned index) { return *ports_[index]; }
+  unsigned ports() const { return static_cast<unsigned>(ports_.size()); }
   void tun_write(const Bytes& packet);  ///< a local program sends
   std::vector<Bytes> tun_read();        ///< what local programs received
   void inject(const ControlPacket& packet);

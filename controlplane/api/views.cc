@@ -61,7 +61,8 @@ Json links_view(const ViewContext& context) {
                   {"demoted", sum(&LinkStats::demoted)},
                   {"marked", sum(&LinkStats::marked)},
                   {"replays", sum(&LinkStats::replays)},
-                  {"send_epoch", sum(&LinkStats::send_epoch)}});
+                  {"send_epoch", sum(&LinkStats::send_epoch)},
+                  {"send_keys", sum(&LinkStats::send_keys)}});
     }
     all.push_back(std::move(row));
   }
@@ -193,14 +194,37 @@ Json ports_view(const ViewContext& context) {
     Json row{{"index", i}, {"port", port.name}, {"device", port.device}, {"mtu", port.mtu}};
     if (context.counters != nullptr && i < context.counters->ports().size()) {
       const auto sum = context.counters->ports()[i];
+      const auto in_queues = [&sum](auto word) {
+        uint64_t all_of_them = 0;
+        for (unsigned level = 0; level < kQueues; ++level) all_of_them += sum(of_queue(level, word));
+        return all_of_them;
+      };
       row.update({{"up", sum(&PortStats::up) != 0},
                   {"received", sum(&PortStats::received)},
                   {"received_bytes", sum(&PortStats::received_bytes)},
-                  {"transmitted", sum(&PortStats::transmitted)},
-                  {"transmitted_bytes", sum(&PortStats::transmitted_bytes)},
+                  {"transmitted", in_queues(&QueueStats::transmitted)},
+                  {"transmitted_bytes", in_queues(&QueueStats::transmitted_bytes)},
+                  {"queued", in_queues(&QueueStats::queued)},
                   {"full", sum(&PortStats::full)}});
     }
     all.push_back(std::move(row));
+  }
+  return all;
+}
+
+Json queues_view(const ViewContext& context) {
+  Json all = Json::array();
+  if (context.counters == nullptr) return all;
+  const size_t ports = std::min(context.router.ports.size(), context.counters->ports().size());
+  for (size_t port = 0; port < ports; ++port) {
+    const auto sum = context.counters->ports()[port];
+    for (unsigned level = 0; level < kQueues; ++level) {
+      all.push_back({{"port", context.router.ports[port].name},
+                     {"queue", kQueueNames[level]},
+                     {"transmitted", sum(of_queue(level, &QueueStats::transmitted))},
+                     {"transmitted_bytes", sum(of_queue(level, &QueueStats::transmitted_bytes))},
+                     {"queued", sum(of_queue(level, &QueueStats::queued))}});
+    }
   }
   return all;
 }
@@ -271,9 +295,11 @@ Json counters_view(const ViewContext& context) {
                 {"batches_refused", header.batches_refused.get()},
                 {"rules", header.rules.get()},
                 {"buffers", header.buffers.get()},
-                {"buffers_free", header.buffers_free.get()}});
+                {"buffers_free", header.buffers_free.get()},
+                {"session_send_keys", header.session_send_keys.get()}});
   }
   all["setups_sent"] = context.setups_sent;
+  all["session_handshakes"] = context.snapshot.session_handshakes;
   for (const auto& [reason, count] : context.snapshot.handshakes_refused) all["handshakes_refused_" + reason] = count;
   all["controlplane_up_ns"] = context.snapshot.uptime_ns;
   return all;
@@ -290,9 +316,19 @@ Json drops_view(const ViewContext& context) {
 
 using View = Json (*)(const ViewContext&);
 constexpr std::pair<std::string_view, View> kViews[] = {
-    {"health", health_view}, {"links", links_view},       {"paths", paths_view}, {"circuits", circuits_view},
-    {"groups", groups_view}, {"sessions", sessions_view}, {"ports", ports_view}, {"workers", workers_view},
-    {"stages", stages_view}, {"counters", counters_view}, {"drops", drops_view}, {"destinations", destinations_view},
+    {"health", health_view},
+    {"links", links_view},
+    {"paths", paths_view},
+    {"circuits", circuits_view},
+    {"groups", groups_view},
+    {"sessions", sessions_view},
+    {"ports", ports_view},
+    {"workers", workers_view},
+    {"queues", queues_view},
+    {"stages", stages_view},
+    {"counters", counters_view},
+    {"drops", drops_view},
+    {"destinations", destinations_view},
 };
 
 }  // namespace

@@ -76,7 +76,14 @@ const std::map<std::string, Columns, std::less<>>& tables() {
         {"BYTES", "received_bytes", bytes},
         {"SENT", "transmitted"},
         {"BYTES", "transmitted_bytes", bytes},
+        {"QUEUED", "queued"},
         {"FULL", "full"}}},
+      {"queues",
+       {{"PORT", "port"},
+        {"QUEUE", "queue"},
+        {"SENT", "transmitted"},
+        {"BYTES", "transmitted_bytes", bytes},
+        {"QUEUED", "queued"}}},
       {"workers",
        {{"WORKER", "worker"},
         {"CORE", "core"},
@@ -156,8 +163,8 @@ std::string up_of_all(const Json& body, const char* what) {
 }  // namespace
 
 const std::vector<std::string>& show_words() {
-  static const std::vector<std::string> words{"links",   "paths",  "circuits", "groups", "sessions",    "ports",
-                                              "workers", "stages", "counters", "drops",  "destinations"};
+  static const std::vector<std::string> words{"links",  "paths",   "circuits", "groups",   "sessions", "ports",
+                                              "queues", "workers", "stages",   "counters", "drops",    "destinations"};
   return words;
 }
 

@@ -23,6 +23,7 @@ struct Context {
   uint64_t boot_id = 0;                                 ///< of the dataplane
   Suites suites = kAllSuites;                           ///< of the dataplane
   std::array<uint64_t, kReasons> handshakes_refused{};  ///< by Reason; links and sessions in sum
+  uint64_t session_handshakes = 0;                      ///< final ones
 
   template <typename... Args>
   void log(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {

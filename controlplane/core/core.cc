@@ -267,6 +267,7 @@ Snapshot Core::snapshot(TimeNs now) const {
                     .uptime_ns = now - parts.started_ns,
                     .topology_version = network.version(),
                     .handshakes_refused = refusals(parts.context),
+                    .session_handshakes = parts.context.session_handshakes,
                     .install = {.attached = planner.attached(),
                                 .in_flight = planner.in_flight(),
                                 .boot_id = parts.context.boot_id,

@@ -191,6 +191,7 @@ void Sessions::finish(Session& session, uint64_t key_id, uint8_t parity) {
   session.initiation.clear();
   session.final_ns = context_.now;
   ++session.handshakes;
+  ++context_.session_handshakes;
   const uint64_t period = context_.config.rekey.handshake_ns;
   session.renew_at = context_.now + (is_lower(session) ? period : period + period / 8);
   if (session.handshakes == 1) {

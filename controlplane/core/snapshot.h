@@ -136,6 +136,7 @@ struct Snapshot {
   uint64_t uptime_ns = 0;
   uint64_t topology_version = 0;
   std::vector<std::pair<std::string, uint64_t>> handshakes_refused;  ///< by reason
+  uint64_t session_handshakes = 0;  ///< final ones of all sessions, in this control plane's life
   InstallSnapshot install;
   std::vector<LinkSnapshot> links;
   std::vector<PathSnapshot> paths;

@@ -3,6 +3,7 @@
 // A view: valid as long as the mapping. Reads are single words, none waits (dataplane/protocol/stats_page.h).
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "controlplane/install/descriptor.h"
@@ -21,11 +22,11 @@ class Summed {
   size_t size() const { return size_; }
   std::span<const Row> rows() const { return rows_; }
 
-  /// One object's words: `links()[3](&LinkStats::received)`.
+  /// One object's words: `links()[3](&LinkStats::received)`, `ports()[1](of_queue(2, &QueueStats::queued))`.
   auto operator[](size_t index) const {
-    return [this, index](StatsWord Row::*word) {
+    return [this, index](auto word) {
       uint64_t sum = 0;
-      for (size_t at = index; at < rows_.size(); at += size_) sum += (rows_[at].*word).get();
+      for (size_t at = index; at < rows_.size(); at += size_) sum += std::invoke(word, rows_[at]).get();
       return sum;
     };
   }
@@ -34,6 +35,10 @@ class Summed {
   std::span<const Row> rows_;
   size_t size_ = 0;
 };
+
+inline auto of_queue(unsigned level, StatsWord QueueStats::*word) {
+  return [=](const PortStats& port) -> const StatsWord& { return port.queues[level].*word; };
+}
 
 class Counters {
  public:

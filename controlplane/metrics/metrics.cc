@@ -50,6 +50,14 @@ void port(const Look& look, Samples& samples) {
   for_each_port(look, [&](const auto& name, const auto& sum) { samples.add(static_cast<double>(sum(word)), {name}); });
 }
 
+template <StatsWord QueueStats::*word>
+void queue(const Look& look, Samples& samples) {
+  for_each_port(look, [&](const auto& name, const auto& sum) {
+    for (unsigned level = 0; level < kQueues; ++level)
+      samples.add(static_cast<double>(sum(of_queue(level, word))), {name, kQueueNames[level]});
+  });
+}
+
 template <StatsWord LinkStats::*word>
 void link(const Look& look, Samples& samples) {
   for_each_link(look, [&](const auto& name, const auto& sum) { samples.add(static_cast<double>(sum(word)), {name}); });
@@ -183,6 +191,10 @@ void handshakes_refused(const Look& look, Samples& samples) {
     samples.add(static_cast<double>(count), {reason});
 }
 
+void session_handshakes(const Look& look, Samples& samples) {
+  samples.add(static_cast<double>(look.context.snapshot.session_handshakes));
+}
+
 void link_handshakes(const Look& look, Samples& samples) {
   for (const LinkSnapshot& link : look.context.snapshot.links)
     samples.add(static_cast<double>(link.handshakes), {link.name});
@@ -303,10 +315,12 @@ constexpr Metric kMetrics[] = {
     {"skyedge_port_up", kGauge, "port", "1 while the port has a carrier", port<&PortStats::up>},
     {"skyedge_port_received_frames_total", kCounter, "port", "Frames that came", port<&PortStats::received>},
     {"skyedge_port_received_bytes_total", kCounter, "port", "Bytes that came", port<&PortStats::received_bytes>},
-    {"skyedge_port_transmitted_frames_total", kCounter, "port", "Frames that the port took",
-     port<&PortStats::transmitted>},
-    {"skyedge_port_transmitted_bytes_total", kCounter, "port", "Bytes that the port took",
-     port<&PortStats::transmitted_bytes>},
+    {"skyedge_port_transmitted_frames_total", kCounter, "port queue", "Frames that the port took",
+     queue<&QueueStats::transmitted>},
+    {"skyedge_port_transmitted_bytes_total", kCounter, "port queue", "Bytes that the port took",
+     queue<&QueueStats::transmitted_bytes>},
+    {"skyedge_port_queued_frames", kGauge, "port queue", "Frames that wait for room in the port",
+     queue<&QueueStats::queued>},
     {"skyedge_port_full_frames_total", kCounter, "port", "Frames dropped as the port took no more",
      port<&PortStats::full>},
 
@@ -334,8 +348,10 @@ constexpr Metric kMetrics[] = {
      "Packets from it beyond a rate or its realtime budget: they went on in the last queue", link<&LinkStats::demoted>},
     {"skyedge_link_marked_packets_total", kCounter, "link", "Packets to it that were marked as congested",
      link<&LinkStats::marked>},
-    {"skyedge_link_send_epoch", kGauge, "link",
-     "Epoch byte of the key that frames are sealed with: each change is a rekey", link<&LinkStats::send_epoch>},
+    {"skyedge_link_send_epoch", kGauge, "link", "Epoch byte of the key that frames are sealed with",
+     link<&LinkStats::send_epoch>},
+    {"skyedge_link_send_keys_total", kCounter, "link",
+     "Keys that frames began to be sealed with: each but the first is a rekey", link<&LinkStats::send_keys>},
     {"skyedge_link_handshakes_total", kCounter, "link", "Handshakes that ended well", link_handshakes},
     {"skyedge_link_key_age_seconds", kGauge, "link", "Since the last handshake; absent while none is known of",
      link_key_age},
@@ -373,6 +389,10 @@ constexpr Metric kMetrics[] = {
     // The control plane.
     {"skyedge_setups_sent_total", kCounter, "", "SETUPs sent as ingress, refreshes left out", setups_sent},
     {"skyedge_handshakes_refused_total", kCounter, "reason", "Handshake messages refused", handshakes_refused},
+    {"skyedge_session_handshakes_total", kCounter, "", "Handshakes of sessions that ended well", session_handshakes},
+    {"skyedge_session_send_keys_total", kCounter, "",
+     "Keys that sessions began to seal with: each but a session's first is a rekey",
+     header<&StatsHeader::session_send_keys>},
     {"skyedge_sessions", kGauge, "state", "End-to-end sessions, by state", sessions},
     {"skyedge_destinations", kGauge, "", "Prefixes that lead somewhere", destinations},
     {"skyedge_install_rows", kGauge, "", "Rows that the dataplane should have", installed<&InstallSnapshot::rows>},

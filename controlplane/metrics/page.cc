@@ -18,6 +18,7 @@ What `http://ADDRESS:PORT/metrics` says where `metrics.listen` of `router.yaml` 
 | label | values |
 | --- | --- |
 | `port`, `link` | names of `router.yaml` |
+| `queue` | of a port, in the order in which they leave: `control`, `realtime`, `other` |
 | `worker` | places in `dataplane.workers`, from 0 |
 | `node` | a node of `circuits.keep`; in `skyedge_info` this one |
 | `reason` of dropped packets | {}; [counters.h](../dataplane/protocol/counters.h) says what each means |

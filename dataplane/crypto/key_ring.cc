@@ -167,6 +167,7 @@ void SendRing::promote(Round round) {
 /// derived (a next chain has none before its promotion), so generations rise from key to key.
 void SendRing::make_current(unsigned index) {
   first_use_ns_.reset();
+  ++begun_;
   keys_.current.store(static_cast<uint8_t>(index), std::memory_order_release);
 }
 

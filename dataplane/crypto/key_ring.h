@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "dataplane/crypto/aead.h"
 #include "dataplane/crypto/key_id_memory.h"
@@ -122,6 +123,8 @@ class SendRing {
   unsigned current_parity() const { return lineages_[active_].parity; }
   /// Of the current key, 0 when there is none: what SendUse::add asks for.
   uint64_t generation() const;
+  /// Keys that began to be used since this was asked last.
+  unsigned take_begun() { return std::exchange(begun_, 0); }
   /// How long ago the current chain was put; past 120 s of use a handshake is due, later than that
   /// an alarm.
   uint64_t chain_age_ns(uint64_t now_ns) const;
@@ -143,6 +146,7 @@ class SendRing {
   unsigned active_ = 0;
   bool waiting_ = false;                  ///< the next one waits for its peer
   std::optional<uint64_t> first_use_ns_;  ///< of the current key
+  unsigned begun_ = 0;
   KeyIdMemory& seen_;
 };
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "dataplane/base/endian.h"
 #include "dataplane/base/ids.h"
@@ -88,6 +89,7 @@ static_assert(sizeof(DatagramHeader) == 24);
 // link that agreed on less they are protected so all the same), queue (low two).
 enum class Queue : uint8_t { control = 0, realtime = 1, other = 2 };
 inline constexpr unsigned kQueues = 3;
+inline constexpr std::array<std::string_view, kQueues> kQueueNames{"control", "realtime", "other"};
 inline constexpr uint8_t kTreatmentClass = 0xe0;
 inline constexpr uint8_t kTreatmentQueue = 0x03;
 inline constexpr uint8_t make_treatment(uint8_t queue_and_class, FrameKind least) {

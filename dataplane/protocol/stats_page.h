@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "dataplane/protocol/counters.h"
+#include "dataplane/protocol/frame.h"
 #include "dataplane/protocol/install.h"
 #include "dataplane/protocol/watch.h"
 
@@ -51,6 +52,7 @@ struct StatsHeader {
   StatsWord rules;    ///< standing now
   StatsWord buffers;  ///< packet buffers in all pools
   StatsWord buffers_free;
+  StatsWord session_send_keys;  ///< keys that Datagrams began to be sealed with, of all sessions
 };
 
 /// Of one stage, in the turns that are timed: one of kTurnsPerTimed.
@@ -71,13 +73,19 @@ struct alignas(64) WorkerStats {
   StageStats stages[kStages];
 };
 
+/// Of one of a port's queues.
+struct QueueStats {
+  StatsWord transmitted;
+  StatsWord transmitted_bytes;
+  StatsWord queued;  ///< gauge: frames that wait for room in the port
+};
+
 struct alignas(64) PortStats {
   StatsWord received;
   StatsWord received_bytes;
-  StatsWord transmitted;
-  StatsWord transmitted_bytes;
   StatsWord full;  ///< frames the port did not take
   StatsWord up;    ///< main core's
+  QueueStats queues[kQueues];
 };
 
 struct alignas(64) LinkStats {
@@ -92,6 +100,7 @@ struct alignas(64) LinkStats {
   StatsWord rtt_ns;      ///< smoothed, from liveness
   StatsWord heard_ns;    ///< CLOCK_MONOTONIC of the last authentic frame
   StatsWord send_epoch;  ///< main core's
+  StatsWord send_keys;   ///< main core's: keys that frames began to be sealed with
   StatsWord over_rate;   ///< frames beyond what is taken of the neighbour, dropped
   StatsWord demoted;     ///< packets from it beyond a rate or its realtime budget: they went on in the last queue
   StatsWord marked;      ///< packets to it that were marked as congested

@@ -9,7 +9,7 @@ namespace sky::dataplane {
 namespace {
 
 /// Up to what the port takes of one queue; how many are left.
-uint16_t flush_queue(Context& context, drivers::Port& port, PortStats& stats, PortOutput& output,
+uint16_t flush_queue(Context& context, drivers::Port& port, QueueStats& stats, PortOutput& output,
                      unsigned level) noexcept {
   rte_mbuf** frames = output.frames[level].data();
   const uint16_t count = output.count[level];
@@ -30,10 +30,12 @@ void flush_port(Context& context, size_t index) noexcept {
   PortStats& stats = context.stats_of(PortIndex{static_cast<uint16_t>(index)});
   StatsWord& queued = context.stats.counters[static_cast<size_t>(Counter::queued)];
   for (unsigned level = 0, left = 0; level < kQueues; ++level) {
-    if (left == 0) left = flush_queue(context, *context.ports[index], stats, output, level);
+    if (left == 0) left = flush_queue(context, *context.ports[index], stats.queues[level], output, level);
+    output.refused |= left != 0;
+    if (output.waiting[level] == output.count[level]) continue;
     queued.set(queued.get() - output.waiting[level] + output.count[level]);
     output.waiting[level] = output.count[level];
-    output.refused |= left != 0;
+    stats.queues[level].queued.set(output.count[level]);
   }
 }
 

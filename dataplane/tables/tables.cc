@@ -101,6 +101,7 @@ void Tables::tick_link(Link& link, std::vector<InstallMessage>& events) {
   link.ring->tick(round_, use);
   confirm(*link.ring, KeyOwner::link, to_underlying(link.index), events);
   const uint8_t current = link.send.current.load(std::memory_order_relaxed);
+  stats.link(link.index).send_keys.add(link.ring->send.take_begun());
   if (current < kKeySlots) stats.link(link.index).send_epoch.set(link.send.slots[current].epoch);
 }
 
@@ -111,6 +112,7 @@ void Tables::tick_session(Session& session, std::vector<InstallMessage>& events)
   for (const unsigned stream : session.send_streams)
     use.add(*session.seal_counter(stream), session.ring->send.generation());
   session.ring->tick(round_, use);
+  stats.header().session_send_keys.add(session.ring->send.take_begun());
   sweep_streams(session);
   confirm(*session.ring, KeyOwner::session, to_underlying(session.index), events);
 }

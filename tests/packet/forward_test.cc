@@ -248,6 +248,22 @@ class StuckPort : public FullPort {
       node.worker_turn();
     }
   }
+  struct Queue {
+    uint64_t frames = 0, bytes = 0, queued = 0;
+    bool operator==(const Queue&) const = default;
+  };
+  /// What each queue of the stuck port counted since this was asked last, and what waits in it.
+  std::array<Queue, kQueues> queues() {
+    std::array<Queue, kQueues> grown;
+    for (unsigned level = 0; level < kQueues; ++level) {
+      const QueueStats& now = node.tables->stats.port(PortIndex{1}).queues[level];
+      grown[level] = {now.transmitted.get() - before[level].frames, now.transmitted_bytes.get() - before[level].bytes,
+                      now.queued.get()};
+      before[level] = {now.transmitted.get(), now.transmitted_bytes.get(), 0};
+    }
+    return grown;
+  }
+  std::array<Queue, kQueues> before;
   /// Takes everything away, turn by turn: (route, ECN) in order.
   std::vector<std::pair<uint32_t, unsigned>> drain() {
     std::vector<std::pair<uint32_t, unsigned>> out;
@@ -272,6 +288,24 @@ TEST_F(StuckPort, HoldsSoManyAndDropsTheRestByName) {
   feed(kRoute, 65);  // what waits at the end goes with the worker
   EXPECT_EQ((Change{.received = 65, .transmitted = 63, .queued = 2}), node.change());
   node.port(1).pop_all();
+}
+
+TEST_F(StuckPort, CountsQueueByQueue) {
+  queues();
+  feed(kRoute, 100);
+  feed(kRoute + 1, 20);
+  EXPECT_EQ((std::array<Queue, kQueues>{Queue{}, Queue{0, 0, 20}, Queue{0, 0, 100}}), queues());
+  EXPECT_EQ(63u, node.port(1).pop_all().size());
+  node.worker_turn();  // realtime first, and of the others what has room
+  const uint64_t bytes = left.seal(packet(17, kRoute)).size();
+  EXPECT_EQ((std::array<Queue, kQueues>{Queue{}, Queue{20, 20 * bytes, 0}, Queue{43, 43 * bytes, 57}}), queues());
+  node.inject({.kind = SlotKind::link_packet, .type = 64, .length = 10, .link = LinkIndex{right.link}});
+  drain();
+  const auto [control, realtime, other] = queues();
+  EXPECT_EQ((Queue{1, 14 + 32 + 17, 0}), control);
+  EXPECT_EQ((Queue{}), realtime);
+  EXPECT_EQ((Queue{57, 57 * bytes, 0}), other);
+  node.change();
 }
 
 TEST_F(StuckPort, RealtimeGoesAheadOfWhatWaits) {

@@ -136,7 +136,9 @@ TEST_F(Keys, StepsOnTime) {
     EXPECT_GE(node.now_ns() - began_ns, kAgeNs - kMs * 1'000);
     EXPECT_LE(node.now_ns() - began_ns, kAgeNs + kMs * 1'060) << "its use begins with the next ping, at most";
   }
-  EXPECT_EQ(sent_epoch[right.link], node.tables->stats.link(LinkIndex{right.link}).send_epoch.get());
+  const LinkStats& stats = node.tables->stats.link(LinkIndex{right.link});
+  EXPECT_EQ(sent_epoch[right.link], stats.send_epoch.get());
+  EXPECT_EQ(6u, stats.send_keys.get()) << "epochs 0 to 5";
 }
 
 TEST_F(Keys, AHundredAndFortyEpochsBothWaysLoseNothing) {

@@ -44,7 +44,7 @@ class ViewTest : public testing::Test, public test::ShownNode, public ApiBackend
 
 TEST_F(ViewTest, EveryWordShowsAndNoOther) {
   for (const char* list :
-       {"links", "paths", "circuits", "groups", "sessions", "ports", "workers", "stages", "destinations"}) {
+       {"links", "paths", "circuits", "groups", "sessions", "ports", "queues", "workers", "stages", "destinations"}) {
     EXPECT_TRUE(show(list)->is_array()) << list;
   }
   for (const char* one : {"health", "counters", "drops"}) EXPECT_TRUE(show(one)->is_object()) << one;
@@ -101,6 +101,23 @@ TEST_F(ViewTest, CountersShowBothSidesOfTheEquation) {
   EXPECT_EQ(show("drops")->size(), kDropReasons);
   EXPECT_EQ((*show("workers"))[0]["drops"], 3);
   EXPECT_EQ((*show("workers"))[0]["core"], 3);
+}
+
+TEST_F(ViewTest, QueuesAddUpToTheirPort) {
+  for (const auto& [level, frames, queued] : {std::tuple{0u, 2u, 0u}, {1u, 30u, 4u}, {2u, 500u, 60u}}) {
+    port().queues[level].transmitted.set(frames);
+    port().queues[level].transmitted_bytes.set(frames * 100);
+    port().queues[level].queued.set(queued);
+  }
+  const Json all = (*show("ports"))[0];
+  EXPECT_EQ(all["transmitted"], 532);
+  EXPECT_EQ(all["transmitted_bytes"], 53'200);
+  EXPECT_EQ(all["queued"], 64);
+  const Json queues = *show("queues");
+  ASSERT_EQ(queues.size(), 3u);
+  const Json realtime{
+      {"port", "p0"}, {"queue", "realtime"}, {"transmitted", 30}, {"transmitted_bytes", 3'000}, {"queued", 4}};
+  EXPECT_EQ(queues[1], realtime);
 }
 
 TEST_F(ViewTest, WithoutADataplaneTheRestIsShown) {

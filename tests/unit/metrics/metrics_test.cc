@@ -138,10 +138,12 @@ TEST_F(MetricsTest, EveryWordOfTheCounterPageIsTold) {
   const auto words_of = [](auto& object) { return reinterpret_cast<StatsWord*>(&object); };
   // Alignment fills some objects up: words that have no name stand behind these. One more that has a name does not
   // compile, as it must be planted below.
-  [[maybe_unused]] const auto& [p1, p2, p3, p4, p5, p6] = port();
-  [[maybe_unused]] const auto& [l1, l2, l3, l4, l5, l6, l7, l8, l9, l10, l11, l12, l13, l14] = link();
+  [[maybe_unused]] const auto& [p1, p2, p3, p4, p5] = port();
+  [[maybe_unused]] const auto& [q1, q2, q3] = port().queues[0];
+  [[maybe_unused]] const auto& [l1, l2, l3, l4, l5, l6, l7, l8, l9, l10, l11, l12, l13, l14, l15] = link();
   [[maybe_unused]] const auto& [w1, w2, w3, w4, w5, w6] = worker();
-  plant_sums("port", words_of(port()), words_of(port(1)), offsetof(PortStats, up) / sizeof(StatsWord) + 1);
+  constexpr size_t kPortBytes = offsetof(PortStats, queues) + sizeof(PortStats::queues);
+  plant_sums("port", words_of(port()), words_of(port(1)), kPortBytes / sizeof(StatsWord));
   plant_sums("link", words_of(link()), words_of(link(1)), offsetof(LinkStats, marked) / sizeof(StatsWord) + 1);
   MemberStats& used = member(2 * kMaxMembers + 1);
   plant_sums("member", words_of(used), words_of(member(2 * kMaxMembers + 1, 1)),
@@ -167,9 +169,9 @@ TEST_F(MetricsTest, EveryWordOfTheCounterPageIsTold) {
       for (StatsWord* word : {&stage.calls, &stage.packets, &stage.clocks}) plant("stage", *word);
     }
   }
-  for (auto word :
-       {&StatsHeader::started_ns, &StatsHeader::heartbeat_ns, &StatsHeader::attachments, &StatsHeader::batches,
-        &StatsHeader::batches_refused, &StatsHeader::rules, &StatsHeader::buffers, &StatsHeader::buffers_free})
+  for (auto word : {&StatsHeader::started_ns, &StatsHeader::heartbeat_ns, &StatsHeader::attachments,
+                    &StatsHeader::batches, &StatsHeader::batches_refused, &StatsHeader::rules, &StatsHeader::buffers,
+                    &StatsHeader::buffers_free, &StatsHeader::session_send_keys})
     plant("header", header().*word);
 
   std::set<double> told;
@@ -187,8 +189,13 @@ TEST_F(MetricsTest, ValuesStandWhereTheyBelong) {
   worker(0).busy_ns.set(1'500'000'000);
   port(0).received_bytes.set(1ull << 50);
   port(1).received_bytes.set(1);
+  port(0).queues[to_underlying(Queue::realtime)].transmitted.set(30);
+  port(1).queues[to_underlying(Queue::realtime)].transmitted.set(3);
+  port(1).queues[to_underlying(Queue::other)].queued.set(17);
   link(1).rtt_ns.set(250'000);
   link(0).send_epoch.set(130);
+  link(0).send_keys.set(5);
+  snapshot.session_handshakes = 21;
   link(1).heard_ns.set(kNow - 20'000'000);
   member(2 * kMaxMembers, 1).packets.set(4);
   member(0).packets.set(6);  // of a node that is not kept
@@ -205,6 +212,11 @@ TEST_F(MetricsTest, ValuesStandWhereTheyBelong) {
   EXPECT_EQ(found["skyedge_port_up{port=\"p0\"}"], 1);
   EXPECT_EQ(found["skyedge_link_rtt_seconds{link=\"a1-g1\"}"], 0.00025);
   EXPECT_EQ(found["skyedge_link_send_epoch{link=\"a1-g1\"}"], 130);
+  EXPECT_EQ(found["skyedge_link_send_keys_total{link=\"a1-g1\"}"], 5);
+  EXPECT_EQ(found["skyedge_session_handshakes_total"], 21);
+  EXPECT_EQ(found["skyedge_port_transmitted_frames_total{port=\"p0\",queue=\"realtime\"}"], 33);
+  EXPECT_EQ(found["skyedge_port_transmitted_frames_total{port=\"p0\",queue=\"other\"}"], 0);
+  EXPECT_EQ(found["skyedge_port_queued_frames{port=\"p0\",queue=\"other\"}"], 17);
   EXPECT_EQ(found["skyedge_link_silence_seconds{link=\"a1-g1\"}"], 0.02);
   EXPECT_EQ(found["skyedge_circuit_packets_total"], 10);
   EXPECT_EQ(found["skyedge_kept_packets_total{node=\"d1\"}"], 4);

@@ -207,7 +207,7 @@ Result<Case> forward_case(const ForwardSpec& spec) {
   if (auto verified = forward->verify(); !verified) return std::unexpected(verified.error());
   return Case{.name = spec.name,
               .unit = kClocksPerPacket,
-              .limit_is = spec.kind == FrameKind::clear ? "macswap" : "macswap, open, seal",
+              .limit_is = spec.kind == FrameKind::clear ? kMacswap : "macswap, open, seal",
               .chunks = 16,
               .value = [forward](Samples& samples) { forward->value(samples); },
               .limit = [forward](Samples& samples) { forward->limit(samples); },

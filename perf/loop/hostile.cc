@@ -161,7 +161,7 @@ Result<Case> hostile_case(Attack attack) {
   return Case{
       .name = std::string("hostile/") + kNames[to_underlying(attack)],
       .unit = kClocksPerPacket,
-      .limit_is = crypto ? "good frames" : "macswap",
+      .limit_is = crypto ? "good frames" : kMacswap,
       .chunks = 16,
       .value = [hostile](Samples& samples) { hostile->value(samples); },
       .limit = [hostile, crypto](Samples& samples) { crypto ? hostile->forward(samples) : hostile->macswap(samples); }};

@@ -25,6 +25,7 @@ struct Options {
   bool memory = false;
   bool hugepages = false;
   unsigned runs = 11;
+  double testpmd = 0;  ///< clocks a packet of its macswap; 0: not measured
 };
 
 struct Entry {
@@ -168,6 +169,13 @@ uint64_t eal_bytes(const std::vector<Entry>& cases) {
   return test::kEalBytes + (std::ranges::any_of(cases, &Entry::edge) ? Edge::eal_bytes() : 0);
 }
 
+/// Where a macswap is all of the limit, and testpmd's takes less than the one beside the case, testpmd's is it.
+void take_faster(Outcome& outcome, double testpmd) {
+  if (testpmd == 0 || outcome.limit_is != kMacswap || testpmd >= outcome.limit) return;
+  outcome.limit_is = fmt::format("testpmd's macswap; own {:.1f}", outcome.limit);
+  outcome.limit = testpmd;
+}
+
 int bench(const Options& options, const std::vector<Entry>& cases) {
   const auto refuse = [](const Error& error) {
     fmt::print(stderr, "perf: {}\n", error.message);
@@ -179,10 +187,11 @@ int bench(const Options& options, const std::vector<Entry>& cases) {
   for (const Entry& entry : cases) {
     auto outcome = run(entry, options.runs, progress);
     if (!outcome) return refuse(outcome.error());
+    take_faster(*outcome, options.testpmd);
     outcomes.push_back(*outcome);
   }
   fmt::print(stderr, "{}", to_table(clocks, outcomes));
-  const std::string json = to_json(clocks, options.hugepages, outcomes);
+  const std::string json = to_json(clocks, options.hugepages, options.testpmd, outcomes);
   if (options.json.empty()) {
     fmt::print("{}", json);
     return 0;
@@ -203,6 +212,7 @@ int main(int argc, char** argv) {
   app.add_flag("--list", options.list, "the names of the cases, and no more");
   app.add_flag("--memory", options.memory, "what of it DPDK will take, in bytes, and no more");
   app.add_flag("--hugepages", options.hugepages, "all that DPDK takes is hugepages of 2 MiB");
+  app.add_option("--testpmd", options.testpmd, "clocks a packet that DPDK's testpmd takes for a macswap");
   app.add_option("--runs", options.runs, "runs of each case")->check(CLI::Range(5, 1000));
   CLI11_PARSE(app, argc, argv);
   const auto cases = sky::perf::chosen(options.only);

@@ -53,6 +53,8 @@ inline constexpr const char* kRulesPerSecond = "rules/s";
 inline constexpr const char* kPackets = "packets";  ///< that something went wrong with
 inline constexpr const char* kNs = "ns";
 
+inline constexpr const char* kMacswap = "macswap";  ///< the whole limit of a case without crypto
+
 /// Called after each run.
 using Progress = std::function<void(unsigned run)>;
 

@@ -63,9 +63,10 @@ std::string stages_of(const Outcome& one) {
 
 }  // namespace
 
-std::string to_json(const Clocks& clocks, bool hugepages, std::span<const Outcome> outcomes) {
+std::string to_json(const Clocks& clocks, bool hugepages, double testpmd, std::span<const Outcome> outcomes) {
   nlohmann::ordered_json json;
   json["machine"] = machine_of(clocks, hugepages, outcomes);
+  if (testpmd != 0) json["machine"]["testpmd_macswap"] = testpmd;
   json["cases"] = nlohmann::ordered_json::array();
   for (const Outcome& one : outcomes) {
     nlohmann::ordered_json entry = {{"name", one.name},

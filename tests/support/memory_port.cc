@@ -10,7 +10,6 @@
 #include <stdexcept>
 
 #include "dataplane/base/address_sanitizer.h"
-#include "drivers/eal.h"
 
 #if SKY_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
@@ -23,15 +22,11 @@ namespace sky::test {
 
 namespace {
 
-void start_eal(bool hugepages, uint64_t bytes) {
+void start_with_scratch(drivers::EalConfig config) {
   std::string scratch = (std::filesystem::temp_directory_path() / "skyedge-test-XXXXXX").string();
   if (mkdtemp(scratch.data()) == nullptr) throw std::runtime_error("no temporary directory");
-  const auto started = drivers::start_eal({.main_core = static_cast<uint16_t>(sched_getcpu()),
-                                           .workers = {},
-                                           .hugepages = hugepages,
-                                           .memory_bytes = bytes,
-                                           .devices = {},
-                                           .scratch = scratch});
+  config.scratch = scratch;
+  const auto started = drivers::start_eal(config);
   std::filesystem::remove(scratch);
   if (!started) throw std::runtime_error(started.error().message);
 }
@@ -45,7 +40,16 @@ rte_ring* make_ring(const std::string& name, unsigned frames) {
 }  // namespace
 
 void start_eal_once(bool hugepages, uint64_t bytes) {
-  static const bool started = (start_eal(hugepages, bytes), true);
+  start_eal_once({.main_core = static_cast<uint16_t>(sched_getcpu()),
+                  .workers = {},
+                  .hugepages = hugepages,
+                  .memory_bytes = bytes,
+                  .devices = {},
+                  .scratch = {}});
+}
+
+void start_eal_once(drivers::EalConfig config) {
+  static const bool started = (start_with_scratch(std::move(config)), true);
   static_cast<void>(started);
 }
 

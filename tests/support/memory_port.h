@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "drivers/eal.h"
 #include "drivers/port.h"
 #include "tests/support/bytes.h"
 
@@ -18,6 +19,8 @@ namespace sky::test {
 inline constexpr uint64_t kEalBytes = 512 << 20;
 /// Throws std::runtime_error when DPDK does not start. What the first call wants is what all get.
 void start_eal_once(bool hugepages = false, uint64_t bytes = kEalBytes);
+/// The same with workers' cores and devices; its `scratch` is not asked.
+void start_eal_once(drivers::EalConfig config);
 
 class MemoryPort {
  public:

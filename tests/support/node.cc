@@ -56,7 +56,7 @@ Node::Node(NodeConfig config) : now_ns_(config.start_ns), quiescence_(config.wor
                              .hugepages = config.hugepages};
   for (unsigned port = 0; port < config.ports; ++port)
     tables_config.polling.push_back({.worker = port % config.workers});
-  for (const auto& port : ports_) tables_config.port_macs.push_back(port->port().mac());
+  for (const drivers::Port* port : all_ports_) tables_config.port_macs.push_back(port->mac());
   tables = std::make_unique<Tables>(
       tables_config, quiescence_, *key_engine_, Stats(page, layout),
       must(DestinationMap::create(fresh_name("map"),
@@ -65,8 +65,11 @@ Node::Node(NodeConfig config) : now_ns_(config.start_ns), quiescence_(config.wor
 }
 
 void Node::make_ports(const NodeConfig& config) {
-  for (unsigned i = 0; i < config.ports; ++i)
+  all_ports_ = config.wires;
+  while (all_ports_.size() < config.ports) {
     ports_.push_back(std::make_unique<MemoryPort>(fresh_name("mem"), config.mtu, config.ring_frames, config.workers));
+    all_ports_.push_back(&ports_.back()->port());
+  }
 }
 
 void Node::make_workers(const NodeConfig& config) {
@@ -76,10 +79,8 @@ void Node::make_workers(const NodeConfig& config) {
   tun_peer_ = ends[1];
   WorkerConfig worker_config{
       .number = 0, .adaptive = config.adaptive, .ports = {}, .ether_types = {}, .tun = tun_.get()};
-  for (const auto& port : ports_) {
-    worker_config.ports.push_back(&port->port());
-    worker_config.ether_types.push_back(kDefaultEtherType);
-  }
+  worker_config.ports = all_ports_;
+  worker_config.ether_types.assign(all_ports_.size(), kDefaultEtherType);
   for (; worker_config.number < config.workers; ++worker_config.number) {
     auto engine = config.engine ? config.engine() : must(MbEngine::create());
     workers_.push_back(must(Worker::create(worker_config, *tables, quiescence_, std::move(engine), channel_pointers_)));

@@ -39,6 +39,7 @@ struct NodeConfig {
   bool hugepages = false;
   std::function<std::unique_ptr<dataplane::AeadEngine>()> engine{};  ///< of the worker; IPsec-MB when empty
   uint64_t start_ns = 1'000'000'000'000;                             ///< what its clock shows at first
+  std::vector<drivers::Port*> wires{};                               ///< its first ports; the others are memory ports
 };
 
 class Node {
@@ -63,7 +64,7 @@ class Node {
   std::expected<void, dataplane::Refusal> try_install(const std::vector<InstallMessage>& messages, bool settle = true);
 
   // In and out.
-  MemoryPort& port(unsigned index) { return *ports_[index]; }
+  MemoryPort& port(unsigned index) { return *ports_[index]; }  ///< of those that are
   unsigned ports() const { return static_cast<unsigned>(ports_.size()); }
   void tun_write(const Bytes& packet);  ///< a local program sends
   std::vector<Bytes> tun_read();        ///< what local programs received
@@ -99,6 +100,7 @@ class Node {
   std::vector<std::unique_ptr<dataplane::WorkerChannel>> channels_;
   std::vector<dataplane::WorkerChannel*> channel_pointers_;
   std::vector<std::unique_ptr<MemoryPort>> ports_;
+  std::vector<drivers::Port*> all_ports_;
   std::unique_ptr<drivers::Tun> tun_;
   int tun_peer_ = -1;
   std::vector<std::unique_ptr<dataplane::Worker>> workers_;

@@ -107,9 +107,10 @@ uint64_t arriving(uint64_t number) {
 }
 
 void replay_by_window(benchmark::State& state) {
-  uint64_t next = 0, number = 0;
+  uint64_t number = 0;
+  ReplayState newest;
   std::vector<uint64_t> bitmap(kWindow / 64);
-  ReplayView window(next, bitmap.data(), kWindow);
+  ReplayView window(newest, bitmap.data(), kWindow);
   for (auto _ : state) {
     for (unsigned i = 0; i < kBurst; ++i) benchmark::DoNotOptimize(window.test_and_set(arriving(number++)));
   }

@@ -1,5 +1,5 @@
 // The dataplane's AEAD engine: IPsec-MB's direct calls for both suites, keys of the burst prefetched
-// one operation ahead. Of IPsec-MB's three interfaces this one measured fastest at every burst and
+// three operations ahead. Of IPsec-MB's three interfaces this one measured fastest at every burst and
 // size (perf/micro/aead.cc holds the other two and compares them): GCM has no lanes to
 // fill across packets, so jobs add bookkeeping and win nothing.
 #pragma once

@@ -27,8 +27,8 @@ constexpr uint64_t kNapNs = 100'000;              // between polls of inputs tha
 constexpr uint64_t kPollBeforeNapNs = 1'000'000;  // turns without traffic before the first nap
 constexpr uint64_t kPollBeforeBlockNs = 20'000;   // the same where a frame wakes us
 constexpr uint64_t kTunGapNs = 10'000;            // an empty read is a system call: not every turn
-constexpr size_t kManyLinks = 256;                // some 2.5 KiB of each are read: a second-level cache full
-constexpr uint64_t kHoldPollNs = 1'000'000;       // while packets wait for a circuit
+constexpr size_t kManyLinks = 256;           // from here on their lines are prefetched; measured at 64 and 4,096 alone
+constexpr uint64_t kHoldPollNs = 1'000'000;  // while packets wait for a circuit
 
 uint64_t monotonic_ns() noexcept {
   timespec now;

@@ -21,6 +21,13 @@
 
 namespace sky::dataplane {
 
+/// What a frame must keep to before anything else is asked: of the configuration, and changed with it.
+struct Admission {
+  PortIndex port;
+  uint8_t least_kind;  ///< FrameKind
+  bool limited;        ///< there is a rate for all
+};
+
 /// As put; replaced whole by one pointer. What every frame asks for stands in the first line.
 struct alignas(64) LinkConfig : Pooled<LinkConfig> {
   LinkConfig(const LinkMessage& message, const MacAddress& own_mac, const PortPolling& polling, unsigned shares)
@@ -34,6 +41,8 @@ struct alignas(64) LinkConfig : Pooled<LinkConfig> {
         all(message.rate_kbit_s, shares),
         worker(polling.worker) {}
 
+  Admission admission() const { return {put.port, put.least_kind, all.limits()}; }
+
   EthernetHeader ethernet;  ///< what every frame on this link starts with
   bool lane_in_mac;         ///< the sender's lane is the last byte of its source MAC address
   LinkMessage put;
@@ -43,13 +52,6 @@ struct alignas(64) LinkConfig : Pooled<LinkConfig> {
   unsigned worker;     ///< its owner: judges liveness, and sends what the control plane has to say
 };
 static_assert(offsetof(LinkConfig, put) + offsetof(LinkMessage, lanes) < 64);
-
-/// What a frame must keep to before anything else is asked: of the configuration, and changed with it.
-struct Admission {
-  PortIndex port;
-  uint8_t least_kind;  ///< FrameKind
-  bool limited;        ///< there is a rate for all
-};
 
 /// Signals, renewals, lists of dead routes and answers to the control plane: as many a second as that takes of one
 /// link, and few enough at once that a neighbour leaves the ring to others.

@@ -153,10 +153,9 @@ void Tables::put_link(const LinkMessage& message) {
   auto* config = new LinkConfig(message, config_.port_macs[to_underlying(port)], polls.of(port), workers_of(port));
   if (!fresh && config->worker != link->owner()) {
     change_owner(*link, config);
-  } else if (const LinkConfig* old = link->config.exchange(config, std::memory_order_acq_rel)) {
+  } else if (const LinkConfig* old = replace_config(*link, config)) {
     quiescence_.retire([old] { delete old; });
   }
-  link->admission.store({message.port, message.least_kind, message.rate_kbit_s != 0}, std::memory_order_relaxed);
   for (unsigned lane = 0; lane < message.lanes; ++lane) {
     auto& windows = link->windows[lane];
     if (windows.load(std::memory_order_relaxed) == nullptr) windows.store(new LaneWindows<>, std::memory_order_release);
@@ -172,6 +171,11 @@ unsigned Tables::owner(LinkIndex index) const {
   return link == nullptr ? 0 : link->owner();
 }
 
+const LinkConfig* Tables::replace_config(Link& link, const LinkConfig* config) {
+  link.admission.store(config->admission(), std::memory_order_relaxed);
+  return link.config.exchange(config, std::memory_order_acq_rel);
+}
+
 void Tables::change_owner(Link& link, const LinkConfig* config) {
   const uint32_t index = to_underlying(link.index);
   const unsigned before = link.owner();
@@ -179,7 +183,7 @@ void Tables::change_owner(Link& link, const LinkConfig* config) {
   link_indices_.erase(index);
   publish_timed();
   quiescence_.wait();
-  delete link.config.exchange(config, std::memory_order_acq_rel);
+  delete replace_config(link, config);  // before the link is back: what still comes by the port before is not for it
   for (auto gauge : {&LinkStats::up, &LinkStats::rtt_ns, &LinkStats::heard_ns})
     (stats.link(link.index, before).*gauge).set(0);
   link.told_up = !link.usable();  // the new one tells

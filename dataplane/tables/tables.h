@@ -132,6 +132,8 @@ class Tables final : public TableView, public Applier, public Dumper {
   void sweep_streams(Session& session);
   /// The link's packets pass by while another worker becomes its owner.
   void change_owner(Link& link, const LinkConfig* config);
+  /// The one that stood.
+  static const LinkConfig* replace_config(Link& link, const LinkConfig* config);
   /// The member is no longer the one that its consume rule ends at.
   void forget_consume(const MemberMessage& member);
   void leave_to_another(Group& group, uint8_t slot);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "perf/loop/neighbours.h"
 #include "perf/loop/raw_aead.h"
 #include "tests/support/installs.h"
 
@@ -37,13 +38,7 @@ drivers::PortConfig port_config(const std::string& device, const RigConfig& conf
 NodeConfig node_config(const RigConfig& config, const std::array<std::unique_ptr<drivers::Port>, 2>& ports) {
   return {.ports = 2,
           .mtu = config.mtu,
-          .capacities = {.ports = 2,
-                         .links = 256,
-                         .sessions = 4096,
-                         .rules = 1 << 20,
-                         .groups = 1024,
-                         .destinations = 4096,
-                         .laboratory = true},
+          .capacities = kNode.capacities,
           .hugepages = config.hugepages,
           .start_ns = monotonic_ns(),
           .wires = {ports[0].get(), ports[1].get()}};

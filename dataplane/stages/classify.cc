@@ -81,26 +81,36 @@ void make_room_for_tag(Slot& slot) noexcept {
   slot.length = static_cast<uint16_t>(slot.length + kTagBytes);
 }
 
-/// Into the cache: frames behind the one at hand.
-[[gnu::always_inline]] inline void bring_bytes(std::span<rte_mbuf* const> frames, size_t at) noexcept {
-  const size_t last = frames.size() - 1;
-  rte_prefetch0(frames[std::min(at + kBufferAhead, last)]);
-  rte_prefetch0(rte_pktmbuf_mtod(frames[std::min(at + kBytesAhead, last)], const uint8_t*));
-}
+/// A port's frames, the last one again behind it: who looks ahead asks for no end.
+struct Arrivals {
+  explicit Arrivals(std::span<rte_mbuf* const> arrived) : count(arrived.size()) {
+    const auto end = std::ranges::copy(arrived, frames.begin()).out;
+    std::fill_n(end, kBufferAhead, arrived.back());
+  }
+  /// Into the cache: frames behind the one at hand.
+  [[gnu::always_inline]] void bring_bytes(size_t at) const noexcept {
+    rte_prefetch0(frames[at + kBufferAhead]);
+    rte_prefetch0(rte_pktmbuf_mtod(frames[at + kBytesAhead], const uint8_t*));
+  }
+
+  size_t count;
+  std::array<rte_mbuf*, kBurst + kBufferAhead> frames;
+};
 
 /// Where there are too many links for a cache, all that the burst will read of its own is brought at once: one by one
 /// each frame would wait some five times for what another one's link pushed out.
-void bring_links(const Context& context, const Wire& wire, std::span<rte_mbuf* const> frames) noexcept {
+void bring_links(const Context& context, const Wire& wire, const Arrivals& arrived) noexcept {
   struct Brought {
     const Link* link;
     const LinkHeader* header;
   };
   std::array<Brought, kBurst> brought;
   unsigned n = 0;
-  for (size_t i = 0; i < frames.size(); ++i) {
-    bring_bytes(frames, i);
-    if (!wire.can_read(*frames[i])) continue;
-    const auto& header = *rte_pktmbuf_mtod_offset(frames[i], const LinkHeader*, sizeof(EthernetHeader));
+  for (size_t i = 0; i < arrived.count; ++i) {
+    arrived.bring_bytes(i);
+    const rte_mbuf& frame = *arrived.frames[i];
+    if (!wire.can_read(frame)) continue;
+    const auto& header = *rte_pktmbuf_mtod_offset(&frame, const LinkHeader*, sizeof(EthernetHeader));
     const Link* link = context.tables.links.find(header.link_index.get());
     if (link == nullptr) continue;
     link->prefetch();
@@ -145,12 +155,13 @@ uint64_t classify(Context& context, PortIndex port, std::span<rte_mbuf* const> f
                   .longest = context.ports[to_underlying(port)]->mtu() + uint32_t{sizeof(EthernetHeader)}};
   const IndexTable<Link>& links = context.tables.links;
   const bool watched = context.watch != nullptr;
-  if (context.many_links) bring_links(context, wire, frames);
+  const Arrivals arrived(frames);
+  if (context.many_links) bring_links(context, wire, arrived);
   Ended ended;
   uint64_t bytes = 0;
-  for (size_t i = 0; i < frames.size(); ++i) {
-    bring_bytes(frames, i);
-    rte_mbuf& frame = *frames[i];
+  for (size_t i = 0; i < arrived.count; ++i) {
+    arrived.bring_bytes(i);
+    rte_mbuf& frame = *arrived.frames[i];
     auto* ethernet = rte_pktmbuf_mtod(&frame, EthernetHeader*);
     auto* data = reinterpret_cast<uint8_t*>(ethernet + 1);
     bytes += frame.data_len;

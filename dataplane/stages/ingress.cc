@@ -12,6 +12,7 @@ namespace {
 struct Lookup {
   std::array<InnerPacket, kBurst> inner;
   std::array<GroupIndex, kBurst> groups;  ///< [slot]
+  std::array<uint32_t, kBurst> flows;     ///< the same, of those that have a group: hashed
 };
 
 /// The member that a packet goes over, and the one that a copy of it goes over, if any.
@@ -20,7 +21,7 @@ struct Choice {
   const Member* second = nullptr;
 };
 
-/// Parses all, and looks up all destinations at once.
+/// Parses all, looks up all destinations at once, and brings what their flows are looked up in.
 void look_up(Context& context, Batch& batch, Lookup& out) noexcept {
   AddressBurst addresses;
   for (unsigned i = 0; i < batch.count; ++i) {
@@ -34,6 +35,13 @@ void look_up(Context& context, Batch& batch, Lookup& out) noexcept {
     addresses.add(i, out.inner[i], false);
   }
   addresses.find(*context.tables.destinations, out.groups);
+  for (unsigned i = 0; i < batch.count; ++i) {
+    const Slot& slot = batch.slots[i];
+    const Group* group = context.tables.groups.find(to_underlying(out.groups[i]));
+    if (group == nullptr) continue;
+    out.flows[i] = flow_hash({slot.data, slot.length}, out.inner[i], context.hash_seed);
+    __builtin_prefetch(&group->workers[context.number].bucket_of(out.flows[i]), 1);
+  }
 }
 
 void count_packet(Context& context, const Group& group, uint8_t member, const Slot& slot) noexcept {
@@ -58,7 +66,8 @@ const Member* choose_second(Context& context, Group& group, const GroupView& vie
 }
 
 /// Chooses the members; false when the slot is not to be sealed.
-bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& slot, Choice& choice) noexcept {
+bool choose(Context& context, GroupIndex index, const InnerPacket& inner, uint32_t flow, Slot& slot,
+            Choice& choice) noexcept {
   Group* group = context.tables.groups.find(to_underlying(index));
   if (group == nullptr) return false;
   const GroupView& view = *group->view.load(std::memory_order_acquire);
@@ -67,10 +76,7 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, Slot& 
   const bool copies = view.put.mode == GroupMode::copy;
   const CopyPair pair = copies ? copy_pair(*group, view) : CopyPair{};
   uint8_t chosen = pair.first;
-  if (pair.second == kNoMember) {
-    const uint32_t hash = flow_hash({slot.data, slot.length}, inner, context.hash_seed);
-    chosen = pick_member(*group, view, mine, hash, context.now_ns);
-  }
+  if (pair.second == kNoMember) chosen = pick_member(*group, view, mine, flow, context.now_ns);
   if (chosen == kNoMember) {
     hold(context, *group, slot);
     return false;
@@ -159,7 +165,7 @@ void ingress(Context& context, Batch& batch, Batch& copies) noexcept {
     if (found.groups[i] == kNoGroup || found.groups[i] == kLocalGroup) continue;
     Slot& slot = batch.slots[i];
     Choice choice;
-    if (!choose(context, found.groups[i], found.inner[i], slot, choice)) continue;
+    if (!choose(context, found.groups[i], found.inner[i], found.flows[i], slot, choice)) continue;
     if (!prepare(limits, slot, context.ops[n], context.op_associated[n])) continue;
     context.op_slots[n] = &slot;
     seconds[n++] = choice.second;

@@ -40,6 +40,21 @@ void AddressBurst::find(const DestinationMap& map, std::array<GroupIndex, kBurst
   for (unsigned i = 0; i < n4_; ++i) out[at4_[i]] = found[i];
 }
 
+namespace {
+
+/// Of both addresses, as many words as they are, protocol and ports. A length known beforehand: the rounds stand in a
+/// row.
+template <size_t Addresses>
+uint32_t hash_words(const uint8_t* addresses, uint32_t protocol, uint32_t ports, uint32_t seed) noexcept {
+  std::array<uint32_t, Addresses + 2> words;  // copied, since an IP packet lies at any alignment
+  std::memcpy(words.data(), addresses, Addresses * sizeof(uint32_t));
+  words[Addresses] = protocol;
+  words[Addresses + 1] = ports;
+  return rte_jhash_32b(words.data(), words.size(), seed);
+}
+
+}  // namespace
+
 uint32_t flow_hash(std::span<const uint8_t> packet, const InnerPacket& inner, uint32_t seed) noexcept {
   constexpr uint8_t kTcp = 6;
   constexpr uint8_t kUdp = 17;
@@ -47,14 +62,10 @@ uint32_t flow_hash(std::span<const uint8_t> packet, const InnerPacket& inner, ui
   const size_t header = six ? 40 : (packet[0] & 0x0fu) * 4;
   const uint8_t protocol = packet[six ? 6 : 9];
   const bool fragment = !six && ((packet[6] & 0x3f) != 0 || packet[7] != 0);
-  const size_t addresses = six ? 8 : 2;
-  std::array<uint32_t, 10> words;  // addresses, protocol, ports: copied, since an IP packet lies at any alignment
-  std::memcpy(words.data(), inner.source, addresses * sizeof(uint32_t));
-  words[addresses] = protocol;
-  words[addresses + 1] = 0;
-  if ((protocol == kTcp || protocol == kUdp) && !fragment && packet.size() >= header + 4)
-    std::memcpy(&words[addresses + 1], &packet[header], sizeof(uint32_t));
-  return rte_jhash_32b(words.data(), static_cast<uint32_t>(addresses + 2), seed);
+  uint32_t ports = 0;
+  if ((protocol == kTcp || protocol == kUdp) && !fragment && packet.size() >= header + sizeof(ports))
+    std::memcpy(&ports, &packet[header], sizeof(ports));
+  return six ? hash_words<8>(inner.source, protocol, ports, seed) : hash_words<2>(inner.source, protocol, ports, seed);
 }
 
 }  // namespace sky::dataplane

@@ -98,6 +98,8 @@ struct GroupWorker {
   CopyBudget copies;
   uint64_t missed_ns = 0;             ///< when the control plane was last told of a miss
   std::atomic<uint64_t> used_ns = 0;  ///< last packet; this worker: rw, who probes: ro
+
+  const Bucket& bucket_of(uint32_t flow_hash) const { return buckets[flow_hash % kBuckets]; }
 };
 
 struct Group {

@@ -69,6 +69,8 @@ Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescenc
                .handshakes = HandshakeRations(config.ports.size(), randombytes_random()),
                .damage = DamageWatch(tables.config().capacities.rules),
                .ops = {},
+               .hash_ops = {},
+               .hashed = {},
                .op_slots = {},
                .op_associated = {}},
       quiescence_(quiescence),

@@ -10,6 +10,8 @@
 // docs/protocol.md, "Frame".
 #pragma once
 
+#include <emmintrin.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -44,6 +46,18 @@ struct alignas(64) AeadOp {
   std::array<uint8_t, kAeadNonceBytes> nonce;
 };
 
+/// What a tag is the hash of, where data are two blocks and associated data one.
+struct alignas(64) Hashed {
+  __m128i associated;
+  __m128i data[2];  ///< ciphertext
+  __m128i bits;     ///< how many of both there are
+};
+/// To add the hash under the key's hash key (GHASH of NIST SP 800-38D) to a tag.
+struct HashOp {
+  const AeadKey* key;
+  uint8_t* tag;
+};
+
 /// In constant time: two words, no branch on their contents. libsodium's byte loop costs 80 clocks
 /// here, as much as a short frame's AEAD.
 inline bool tags_equal(const uint8_t* a, const uint8_t* b) noexcept {
@@ -61,6 +75,13 @@ class AeadEngine {
   virtual void expand(Suite suite, std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept = 0;
   virtual void seal(std::span<AeadOp> ops) noexcept = 0;
   virtual void open(std::span<AeadOp> ops) noexcept = 0;
+
+  // AES-256-GCM in its two halves, for who has the first one done in advance (header_streams.h).
+  virtual bool has_halves() const noexcept { return false; }
+  /// AES of whole blocks of 16 bytes, each by itself, in place.
+  virtual void encrypt_blocks(const AeadKey&, std::span<uint8_t>) const noexcept {}
+  /// To each operation what is hashed for it.
+  virtual void add_hashes(std::span<const HashOp>, std::span<const Hashed>) noexcept {}
 };
 
 }  // namespace sky::dataplane

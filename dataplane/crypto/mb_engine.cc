@@ -12,8 +12,8 @@ static_assert(sizeof(AeadKey) == sizeof(gcm_key_data));
 constexpr uint64_t kAesFeatures = IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ;
 constexpr uint64_t kWideFeatures = IMB_FEATURE_VAES | IMB_FEATURE_VPCLMULQDQ;
 
-const gcm_key_data* mb_key(const AeadOp& op) {
-  return reinterpret_cast<const gcm_key_data*>(op.key);
+const gcm_key_data* mb_key(const AeadKey* key) {
+  return reinterpret_cast<const gcm_key_data*>(key);
 }
 
 constexpr ptrdiff_t kLine = 64;
@@ -22,27 +22,36 @@ constexpr ptrdiff_t kNarrow = 8 * kLine;     // and what engines without VAES ke
 constexpr ptrdiff_t kKey = sizeof(AeadKey);
 constexpr size_t kKeysAhead = 3;
 
-/// Brings what an operation of that length reads of its key into the cache. A key is 16 lines, and a miss of one costs
-/// as much as a short frame's AEAD; but all of those of a burst are more than the first cache holds. Engines with VAES
-/// keep 48 powers of the hash key, the first at the very end, and read as many as the message has blocks.
-/// Inlined: gcc takes a function that does nothing else for one without effect, and drops its calls.
-[[gnu::always_inline]] inline void prefetch(const AeadOp& op, bool wide) {
-  const uint8_t* key = op.key->expanded.data();
-  const auto lines = [key](ptrdiff_t from, ptrdiff_t to) __attribute__((always_inline)) {
-    for (ptrdiff_t at = from; at < to; at += kLine) __builtin_prefetch(key + at);
-  };
-  lines(0, kRoundKeys);
+// Inlined, all of them: gcc takes a function that does nothing but prefetch for one without effect, and drops its
+// calls.
+[[gnu::always_inline]] inline void prefetch_lines(const AeadKey& key, ptrdiff_t from, ptrdiff_t to) {
+  for (ptrdiff_t at = from; at < to; at += kLine) __builtin_prefetch(key.expanded.data() + at);
+}
+
+/// What a message of so many blocks reads of the powers of the hash key. Engines with VAES keep 48 of them, the first
+/// at the very end.
+[[gnu::always_inline]] inline void prefetch_powers(const AeadKey& key, ptrdiff_t blocks, bool wide) {
   if (!wide) [[unlikely]]
-    return lines(kRoundKeys, kNarrow);
+    return prefetch_lines(key, kRoundKeys, kNarrow);
   constexpr ptrdiff_t kShort = kKey - kKey % kLine - kLine;  // where the last two lines begin: seven blocks
-  lines(kShort, kKey);
-  const ptrdiff_t blocks = (op.length + op.associated_length) / 16 + 3;  // two of them begun, and that of the lengths
-  lines(std::max(kRoundKeys, (kKey - blocks * 16) & -kLine), kShort);
+  prefetch_lines(key, kShort, kKey);
+  prefetch_lines(key, std::max(kRoundKeys, (kKey - blocks * 16) & -kLine), kShort);
+}
+
+/// What an operation reads of its key. A key is 16 lines, and a miss of one costs as much as a short frame's AEAD; but
+/// all of those of a burst are more than the first cache holds.
+[[gnu::always_inline]] inline void prefetch(const AeadOp& op, bool wide) {
+  prefetch_lines(*op.key, 0, kRoundKeys);
+  // Data and associated data begin a block each, and the lengths are one.
+  prefetch_powers(*op.key, (op.length + op.associated_length) / 16 + 3, wide);
+}
+[[gnu::always_inline]] inline void prefetch(const HashOp& op, bool wide) {
+  prefetch_powers(*op.key, 4, wide);
 }
 
 /// Calls `one` for each operation in order, the keys of the next ones on their way meanwhile.
-template <typename One>
-void for_each_prefetched(std::span<AeadOp> ops, bool wide, One one) {
+template <typename Op, typename One>
+void for_each_prefetched(std::span<Op> ops, bool wide, One one) {
   for (size_t i = 0; i < ops.size(); ++i) {
     if (i + kKeysAhead < ops.size()) prefetch(ops[i + kKeysAhead], wide);
     one(ops[i]);
@@ -51,13 +60,13 @@ void for_each_prefetched(std::span<AeadOp> ops, bool wide, One one) {
 
 void seal_gcm(IMB_MGR* manager, AeadOp& op) {
   gcm_context_data context;
-  IMB_AES256_GCM_ENC(manager, mb_key(op), &context, op.data, op.data, op.length, op.nonce.data(), op.associated,
+  IMB_AES256_GCM_ENC(manager, mb_key(op.key), &context, op.data, op.data, op.length, op.nonce.data(), op.associated,
                      op.associated_length, op.tag, kAeadTagBytes);
 }
 
 void open_gcm(IMB_MGR* manager, const AeadOp& op, uint8_t* tag) {
   gcm_context_data context;
-  IMB_AES256_GCM_DEC(manager, mb_key(op), &context, op.data, op.data, op.length, op.nonce.data(), op.associated,
+  IMB_AES256_GCM_DEC(manager, mb_key(op.key), &context, op.data, op.data, op.length, op.nonce.data(), op.associated,
                      op.associated_length, tag, kAeadTagBytes);
 }
 
@@ -124,6 +133,34 @@ void MbEngine::open(std::span<AeadOp> ops) noexcept {
     op.suite == Suite::aes_256_gcm ? open_gcm(manager_.get(), op, tag.data())
                                    : open_chacha(manager_.get(), op, tag.data());
     op.authentic = tags_equal(tag.data(), op.tag);
+  });
+}
+
+void MbEngine::encrypt_blocks(const AeadKey& key, std::span<uint8_t> blocks) const noexcept {
+  IMB_MGR* const manager = manager_.get();
+  IMB_JOB& job = *IMB_GET_NEXT_JOB(manager);
+  job.cipher_mode = IMB_CIPHER_ECB;
+  job.cipher_direction = IMB_DIR_ENCRYPT;
+  job.chain_order = IMB_ORDER_CIPHER_HASH;
+  job.hash_alg = IMB_AUTH_NULL;
+  job.enc_keys = job.dec_keys = mb_key(&key)->expanded_keys;
+  job.key_len_in_bytes = kAeadKeyBytes;
+  job.iv_len_in_bytes = 0;
+  job.src = job.dst = blocks.data();
+  job.cipher_start_src_offset_in_bytes = 0;
+  job.msg_len_to_cipher_in_bytes = blocks.size();
+  IMB_SUBMIT_JOB_NOCHECK(manager);  // ECB has no lanes to fill: it is done
+}
+
+void MbEngine::add_hashes(std::span<const HashOp> ops, std::span<const Hashed> hashed) noexcept {
+  auto next = hashed.begin();
+  for_each_prefetched(ops, wide_, [&](const HashOp& op) {
+    std::array<uint64_t, 2> hash{}, tag;
+    static_assert(sizeof(tag) == kAeadTagBytes);
+    IMB_GHASH(manager_.get(), mb_key(op.key), &*next++, sizeof(Hashed), hash.data(), sizeof(hash));
+    std::memcpy(tag.data(), op.tag, sizeof(tag));
+    tag = {tag[0] ^ hash[0], tag[1] ^ hash[1]};
+    std::memcpy(op.tag, tag.data(), sizeof(tag));
   });
 }
 

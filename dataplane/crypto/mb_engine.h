@@ -1,7 +1,8 @@
 // The dataplane's AEAD engine: IPsec-MB's direct calls for both suites, keys of the burst prefetched
 // three operations ahead. Of IPsec-MB's three interfaces this one measured fastest at every burst and
 // size (perf/micro/aead.cc holds the other two and compares them): GCM has no lanes to
-// fill across packets, so jobs add bookkeeping and win nothing.
+// fill across packets, so jobs add bookkeeping and win nothing. Where AES may run ahead of the
+// frames (header_streams.h), a job takes it for many at a time, and a direct call hashes each.
 #pragma once
 
 #include <memory>
@@ -24,6 +25,9 @@ class MbEngine final : public AeadEngine {
   void expand(Suite suite, std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept override;
   void seal(std::span<AeadOp> ops) noexcept override;
   void open(std::span<AeadOp> ops) noexcept override;
+  bool has_halves() const noexcept override { return true; }
+  void encrypt_blocks(const AeadKey& key, std::span<uint8_t> blocks) const noexcept override;
+  void add_hashes(std::span<const HashOp> ops, std::span<const Hashed> hashed) noexcept override;
 
  private:
   struct FreeManager {

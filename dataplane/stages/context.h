@@ -76,9 +76,11 @@ struct Context {
   TimerBudget timer_budget{};
   StageClock stage_clock{};
   DamageWatch damage;
-  ControlPacket punt{};                ///< scratch for the channel, up
-  ControlPacket injected{};            ///< and down
-  std::array<AeadOp, kBurst> ops;      ///< scratch of one AEAD pass
+  ControlPacket punt{};                 ///< scratch for the channel, up
+  ControlPacket injected{};             ///< and down
+  std::array<AeadOp, kBurst> ops;       ///< scratch of one AEAD pass
+  std::array<HashOp, kBurst> hash_ops;  ///< the same of one pass of hashes
+  std::array<Hashed, kBurst> hashed;
   std::array<Slot*, kBurst> op_slots;  ///< whose operation it is
   std::array<SessionAssociated, kBurst> op_associated;
 

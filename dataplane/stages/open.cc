@@ -46,7 +46,7 @@ bool prepare(Context& context, Slot& slot, Opening& opening, AeadOp& op) noexcep
   const unsigned lane = static_cast<unsigned>(word.get() >> 56);
   const uint64_t counter = word.get() & ((uint64_t{1} << 56) - 1);
   // nullptr where the peer was granted no such lane.
-  LaneWindows<>* windows = lane < kMaxLanes ? link.windows[lane].load(std::memory_order_acquire) : nullptr;
+  LaneWindows<>* windows = lane < kMaxLanes ? link.lanes[lane].windows.load(std::memory_order_acquire) : nullptr;
   if (windows == nullptr) [[unlikely]]
     return refuse(slot, Drop::bad_lane);
   if (!windows->of(index, key.generation).may_accept(counter)) [[unlikely]]
@@ -61,7 +61,7 @@ void finish(Context& context, const Opening& opening, bool authentic) noexcept {
   Slot& slot = *opening.slot;
   if (!authentic) [[unlikely]] {
     context.stats_of(*slot.link).bad_tags.add(1);
-    slot.link->workers[context.number].failed.add(*slot.key);
+    slot.link->lanes[context.number].worker->failed.add(*slot.key);
     return drop(slot, Drop::bad_tag);
   }
   if (!opening.window().test_and_set(opening.counter)) [[unlikely]] {

@@ -36,7 +36,7 @@ void punt_handshake(Context& context, PortIndex port, Slot& slot) noexcept {
 }
 
 void punt_packet(Context& context, SlotKind kind, Slot& slot) noexcept {
-  if (!slot.link->workers[context.number].punts.take(context.now_ns)) return drop(slot, Drop::punt_metered);
+  if (!slot.link->lanes[context.number].worker->punts.take(context.now_ns)) return drop(slot, Drop::punt_metered);
   const PacketHeader& packet = packet_header(slot.data);
   ControlPacket& punt = context.punt;
   punt.kind = kind;

@@ -49,7 +49,7 @@ bool within_rate(Context& context, RouteId id, const Slot& slot) noexcept {
   const RateLimit& budget = slot.link->config.load(std::memory_order_acquire)->realtime;
   return rate != nullptr && budget.limits() &&
          rate->limit.passes(rate->meters[context.number], context.now_ns, slot.length) &&
-         budget.passes(slot.link->workers[context.number].realtime, context.now_ns, slot.length);
+         budget.passes(slot.link->lanes[context.number].worker->realtime, context.now_ns, slot.length);
 }
 
 /// A realtime packet keeps its queue as far as rates go.
@@ -62,7 +62,7 @@ bool within_rate(Context& context, RouteId id, const Slot& slot) noexcept {
 /// Whether the neighbour keeps to what is taken of it; a drop if not.
 [[gnu::noinline]] bool within_all(Context& context, Slot& slot) noexcept {
   const LinkConfig& config = *slot.link->config.load(std::memory_order_acquire);
-  if (config.all.passes(slot.link->workers[context.number].all, context.now_ns, slot.length)) return true;
+  if (config.all.passes(slot.link->lanes[context.number].worker->all, context.now_ns, slot.length)) return true;
   context.stats_of(*slot.link).over_rate.add(1);
   return refuse(slot, Drop::over_rate);
 }

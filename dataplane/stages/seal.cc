@@ -39,15 +39,16 @@ void write_ethernet(const Context& context, const LinkConfig& config, uint8_t* d
   context.stats_of(*slot.link).marked.add(1);
 }
 
-/// By two words that are made in registers: the bytes of a struct would be stored one by one and loaded together, which
-/// no store buffer forwards.
-void write_header(const Slot& slot, uint8_t* data, FrameKind kind, uint8_t epoch, const LinkConfig& config,
-                  Be64 lane_counter) noexcept {
-  const Be64 first(uint64_t{version_kind(kind)} << 56 | uint64_t{slot.hop_limit} << 48 | uint64_t{epoch} << 40 |
-                   uint64_t{class_ecn_of(slot.treatment, slot.ecn)} << 32 | config.put.peer_index);
-  static_assert(sizeof(LinkHeader) == sizeof(first) + sizeof(lane_counter));
-  std::memcpy(data, &first, sizeof(first));
-  std::memcpy(data + sizeof(first), &lane_counter, sizeof(lane_counter));
+/// Made in a register and stored whole: the parts of a struct would be stored one by one and loaded together, which no
+/// store buffer forwards.
+__m128i make_header(const Slot& slot, FrameKind kind, uint8_t epoch, const LinkConfig& config, uint64_t lane_counter) {
+  static_assert(sizeof(LinkHeader) == sizeof(__m128i));
+  const uint64_t first = uint64_t{version_kind(kind)} << 56 | uint64_t{slot.hop_limit} << 48 | uint64_t{epoch} << 40 |
+                         uint64_t{class_ecn_of(slot.treatment, slot.ecn)} << 32 | config.put.peer_index;
+  return _mm_set_epi64x(static_cast<int64_t>(byte_swap(lane_counter)), static_cast<int64_t>(byte_swap(first)));
+}
+void write_header(uint8_t* data, __m128i header) noexcept {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(data), header);
 }
 
 /// A clear frame has no tag: the link header stands where that would end.
@@ -57,12 +58,18 @@ void send_clear(const Context& context, const LinkConfig& config, Slot& slot, si
   slot.data += kTagBytes;
   slot.length = static_cast<uint16_t>(slot.length - kTagBytes);
   write_ethernet(context, config, slot.data);
-  write_header(slot, slot.data, FrameKind::clear, 0, config, Be64(0));
+  write_header(slot.data, make_header(slot, FrameKind::clear, 0, config, 0));
   slot.verdict = Verdict::next;
 }
 
-/// True when there is something to seal.
-bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op) noexcept {
+/// One burst's: what holds for all of it, and what is left of its AEAD once the headers are written.
+struct Pass {
+  SealLimits limits;
+  bool ahead;  ///< AES runs ahead of frames of kind `header`
+  unsigned ops = 0, hashes = 0;
+};
+
+void prepare(Context& context, Pass& pass, Slot& slot) noexcept {
   uint8_t* const data = slot.data;
   Link& link = *slot.link;
   const LinkConfig& config = *link.config.load(std::memory_order_acquire);
@@ -71,43 +78,49 @@ bool prepare(Context& context, const SealLimits& limits, Slot& slot, AeadOp& op)
   if (packet < kMinSealedBytes) [[unlikely]]
     pad(slot, packet, kMinSealedBytes);
   if (slot.length > config.put.mtu) [[unlikely]]
-    return refuse(slot, Drop::too_big);
+    return drop(slot, Drop::too_big);
   slot.port = static_cast<uint8_t>(config.put.port);
   if (slot.ecn == Ecn::capable_0 || slot.ecn == Ecn::capable_1) mark_congestion(context, slot);
   const FrameKind kind = choose_kind(FrameKind{config.put.kind}, slot.treatment, inside);
-  if (kind == FrameKind::clear) {
-    send_clear(context, config, slot, packet);
-    return false;
-  }
+  if (kind == FrameKind::clear) return send_clear(context, config, slot, packet);
 
   const KeySlot* key = link.send.now();
   if (key == nullptr) [[unlikely]]
-    return refuse(slot, Drop::no_send_key);
+    return drop(slot, Drop::no_send_key);
+  LinkWorker& mine = *link.lanes[context.number].worker;
   const uint32_t length = sealed_length(slot, kind);
-  const uint64_t counter = link.workers[context.number].send.next(key->generation, length, limits);
+  const uint64_t counter = mine.send.next(key->generation, length, pass.limits);
   if (counter == SealCounter::kStopped) [[unlikely]]
-    return refuse(slot, Drop::key_exhausted);
-  const Be64 lane_counter(uint64_t{context.number} << 56 | counter);
+    return drop(slot, Drop::key_exhausted);
+  const uint64_t lane_counter = uint64_t{context.number} << 56 | counter;
+  const __m128i header = make_header(slot, kind, key->epoch, config, lane_counter);
   write_ethernet(context, config, data);
-  write_header(slot, data, kind, key->epoch, config, lane_counter);
-  make_link_op(*key, data, length, lane_counter, op);
+  write_header(data, header);
   slot.verdict = Verdict::next;
-  return true;
+  if (pass.ahead && kind == FrameKind::header && key->suite == Suite::aes_256_gcm) {
+    context.hashed[pass.hashes] = mine.streams.seal(context.aead, *key, context.number, counter, header, data);
+    context.hash_ops[pass.hashes++] = {&key->key, link_tag(data)};
+  } else {
+    mine.streams.pass(*key, context.number, counter);
+    make_link_op(*key, data, length, Be64(lane_counter), context.ops[pass.ops++]);
+  }
 }
 
 }  // namespace
 
 void seal(Context& context, Batch& batch) noexcept {
-  const SealLimits limits = context.tables.config().link_keys.seal_limits(kLinkCounters);
   if (context.many_links) {
     for (const Slot& slot : batch) {
       slot.link->prefetch_send(context.number);
       __builtin_prefetch(&context.stats_of(*slot.link));
     }
   }
-  unsigned n = 0;
-  for (Slot& slot : batch) n += prepare(context, limits, slot, context.ops[n]);
-  context.aead.seal({context.ops.data(), n});
+  // For more links than a cache holds, streams in memory cost more than they save.
+  Pass pass{.limits = context.tables.config().link_keys.seal_limits(kLinkCounters),
+            .ahead = context.aead.has_halves() && !context.many_links};
+  for (Slot& slot : batch) prepare(context, pass, slot);
+  context.aead.seal({context.ops.data(), pass.ops});
+  context.aead.add_hashes({context.hash_ops.data(), pass.hashes}, {context.hashed.data(), pass.hashes});
 }
 
 }  // namespace sky::dataplane

@@ -5,10 +5,10 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
-#include <vector>
 
 #include "dataplane/base/huge_pool.h"
 #include "dataplane/base/ration.h"
+#include "dataplane/crypto/header_streams.h"
 #include "dataplane/crypto/key_ring.h"
 #include "dataplane/crypto/key_slot.h"
 #include "dataplane/protocol/frame.h"
@@ -58,15 +58,24 @@ static_assert(offsetof(LinkConfig, put) + offsetof(LinkMessage, lanes) < 64);
 inline constexpr Rate kLinkPunts{5'000, 256};
 
 /// One worker's share of a link: the lane it seals on, and what it counts of what it receives.
-struct alignas(64) LinkWorker {
+struct alignas(64) LinkWorker : Pooled<LinkWorker> {
   SealCounter send;
+  HeaderStreams streams;     ///< of what it seals next
   Ration punts{kLinkPunts};  ///< what this neighbour may hand to the main core
   FailedTags failed;
   rte_meter_srtcm realtime{}, all{};  ///< for the limits of the configuration
 };
 
+/// By its number.
+struct Lane {
+  std::unique_ptr<LinkWorker> worker;             ///< which seals on it: rw by that one
+  std::atomic<LaneWindows<>*> windows = nullptr;  ///< of the peer's: rw by the worker that receives it
+};
+
 struct Link : Pooled<Link> {
-  Link(LinkIndex own, LinksUp& all, unsigned count) : index(own), workers(count), links_up(all) {}
+  Link(LinkIndex own, LinksUp& all, unsigned workers) : index(own), links_up(all) {
+    for (unsigned i = 0; i < workers; ++i) lanes[i].worker = std::make_unique<LinkWorker>();
+  }
 
   ReceiveKeys receive;
   // From the end of `send` on: a line of what every frame asks for.
@@ -76,18 +85,17 @@ struct Link : Pooled<Link> {
   bool told_up = false;                  ///< owning worker: rw; what the main core was last told of `up`
   std::atomic<bool> peer_hears = false;  ///< owning worker: rw, main: ro
   std::atomic<uint8_t> worn = 0;         ///< owning worker: rw, main: ro; send slots that the peer wants replaced
-  std::atomic<const LinkConfig*> config = nullptr;               ///< main: rw, worker: ro
-  std::vector<LinkWorker> workers;                               ///< [worker]: rw by that one
-  std::array<std::atomic<LaneWindows<>*>, kMaxLanes> windows{};  ///< [peer's lane]: rw by the worker that receives it
-  LinksUp& links_up;                                             ///< its bit: owning worker: rw, others: ro
-  Liveness liveness;                                             ///< owning worker: rw
+  std::atomic<const LinkConfig*> config = nullptr;  ///< main: rw, worker: ro
+  std::array<Lane, kMaxLanes> lanes{};
+  LinksUp& links_up;  ///< its bit: owning worker: rw, others: ro
+  Liveness liveness;  ///< owning worker: rw
 
   // Main core alone.
   std::unique_ptr<KeyRing> ring;
 
   ~Link() {
     delete config.load(std::memory_order_relaxed);
-    for (auto& window : windows) delete window.load(std::memory_order_relaxed);
+    for (Lane& lane : lanes) delete lane.windows.load(std::memory_order_relaxed);
   }
   // What a frame will read of it, on its way into the cache: first the line that says where the rest lies. Inlined: gcc
   // drops calls of functions that do nothing else.
@@ -109,19 +117,19 @@ inline void Link::prefetch_receive(const LinkHeader& header) const {
   const unsigned key = slot_index(header.epoch);
   const auto lane = static_cast<unsigned>(header.lane_counter.get() >> 56);
   __builtin_prefetch(&receive.slots[key].generation);
-  const LaneWindows<>* its = windows[lane & (kMaxLanes - 1)].load(std::memory_order_relaxed);
+  const LaneWindows<>* its = lanes[lane & (kMaxLanes - 1)].windows.load(std::memory_order_relaxed);
   if (its != nullptr) __builtin_prefetch(&its->slots[key]);
 }
 inline void Link::prefetch_send(unsigned worker) const {
   __builtin_prefetch(config.load(std::memory_order_relaxed));
-  __builtin_prefetch(&workers[worker]);
+  __builtin_prefetch(lanes[worker].worker.get());
   __builtin_prefetch(&send.slots[send.current.load(std::memory_order_relaxed) & (kKeySlots - 1)].generation);
 }
 
 inline uint64_t Link::heard_ns() const noexcept {
   uint64_t last = 0;
-  for (const auto& lane : windows) {
-    const LaneWindows<>* its = lane.load(std::memory_order_relaxed);
+  for (const Lane& lane : lanes) {
+    const LaneWindows<>* its = lane.windows.load(std::memory_order_relaxed);
     if (its != nullptr) last = std::max(last, its->heard_ns());
   }
   return last;
@@ -133,7 +141,7 @@ inline uint8_t Link::worn_keys(uint64_t failed_tags) const noexcept {
     const KeySlot& key = receive.slots[slot];
     if (!key.live.load(std::memory_order_acquire)) continue;
     uint64_t failed = 0;
-    for (const LinkWorker& worker : workers) failed += worker.failed.of(key);
+    for (const Lane& lane : lanes) failed += lane.worker == nullptr ? 0 : lane.worker->failed.of(key);
     if (failed >= failed_tags) bits = static_cast<uint8_t>(bits | 1u << slot);
   }
   return bits;

@@ -97,7 +97,9 @@ void Tables::confirm(KeyRing& ring, KeyOwner owner, uint32_t index, std::vector<
 void Tables::tick_link(Link& link, std::vector<InstallMessage>& events) {
   SendUse use{.peer_hears = link.peer_hears.load(std::memory_order_relaxed),
               .worn = link.worn.load(std::memory_order_relaxed)};
-  for (const LinkWorker& worker : link.workers) use.add(worker.send, link.ring->send.generation());
+  for (const Lane& lane : link.lanes) {
+    if (lane.worker != nullptr) use.add(lane.worker->send, link.ring->send.generation());
+  }
   link.ring->tick(round_, use);
   confirm(*link.ring, KeyOwner::link, to_underlying(link.index), events);
   const uint8_t current = link.send.current.load(std::memory_order_relaxed);
@@ -157,7 +159,7 @@ void Tables::put_link(const LinkMessage& message) {
     quiescence_.retire([old] { delete old; });
   }
   for (unsigned lane = 0; lane < message.lanes; ++lane) {
-    auto& windows = link->windows[lane];
+    auto& windows = link->lanes[lane].windows;
     if (windows.load(std::memory_order_relaxed) == nullptr) windows.store(new LaneWindows<>, std::memory_order_release);
   }
   if (!fresh) return;

@@ -210,11 +210,11 @@ TEST_F(Crossroads, WhatEveryFrameAsksOfALinkStandsInOneLine) {
   const dataplane::Link& link = *node.tables->links.find(1);
   const auto line_of = [](const void* at) { return reinterpret_cast<uintptr_t>(at) / 64; };
   for (const void* hot : {static_cast<const void*>(&link.send.current), static_cast<const void*>(&link.index),
-                          static_cast<const void*>(&link.admission), static_cast<const void*>(&link.workers),
-                          static_cast<const void*>(&link.windows[0])})
+                          static_cast<const void*>(&link.admission), static_cast<const void*>(&link.lanes[0].worker),
+                          static_cast<const void*>(&link.lanes[0].windows)})
     EXPECT_EQ(line_of(&link.config), line_of(hot));
   EXPECT_EQ(line_of(link.config.load()), line_of(&link.config.load()->put.kind));
-  EXPECT_EQ(line_of(link.windows[0].load()), line_of(&link.windows[0].load()->slots[1].heard_ns));
+  EXPECT_EQ(line_of(link.lanes[0].windows.load()), line_of(&link.lanes[0].windows.load()->slots[1].heard_ns));
 }
 
 INSTANTIATE_TEST_SUITE_P(Links, Arrival, testing::Bool(), [](const auto& many) { return many.param ? "Many" : "Few"; });

@@ -37,7 +37,7 @@ void look_up(Context& context, Batch& batch, Lookup& out) noexcept {
   addresses.find(*context.tables.destinations, out.groups);
   for (unsigned i = 0; i < batch.count; ++i) {
     const Slot& slot = batch.slots[i];
-    const Group* group = context.tables.groups.find(to_underlying(out.groups[i]));
+    Group* group = context.tables.groups.find(to_underlying(out.groups[i]));
     if (group == nullptr) continue;
     out.flows[i] = flow_hash({slot.data, slot.length}, out.inner[i], context.hash_seed);
     __builtin_prefetch(&group->workers[context.number].bucket_of(out.flows[i]), 1);

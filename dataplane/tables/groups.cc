@@ -2,12 +2,7 @@
 
 namespace sky::dataplane {
 
-namespace {
-
-constexpr uint32_t kBucketIdleMs = 1000;
-
-/// By weight among live members: `ticket` picks; where none has a weight, the first live standby.
-uint8_t assign(const Group& group, const GroupView& view, uint32_t ticket) noexcept {
+uint8_t assign_member(const Group& group, const GroupView& view, uint32_t ticket) noexcept {
   uint32_t total = 0;
   uint8_t standby = kNoMember;
   uint8_t live = 0;
@@ -26,19 +21,6 @@ uint8_t assign(const Group& group, const GroupView& view, uint32_t ticket) noexc
     ticket -= weight;
   }
   return standby;
-}
-
-}  // namespace
-
-uint8_t pick_member(const Group& group, const GroupView& view, GroupWorker& mine, uint32_t flow_hash,
-                    uint64_t now_ns) noexcept {
-  Bucket& bucket = mine.buckets[flow_hash % kBuckets];
-  const auto now_ms = static_cast<uint32_t>(now_ns / 1'000'000);
-  const bool keeps =
-      bucket.member != kNoMember && group.live(view, bucket.member) && now_ms - bucket.used_ms < kBucketIdleMs;
-  if (!keeps) bucket.member = assign(group, view, flow_hash / kBuckets);
-  bucket.used_ms = now_ms;
-  return bucket.member;
 }
 
 CopyPair copy_pair(const Group& group, const GroupView& view) noexcept {

@@ -99,7 +99,7 @@ struct GroupWorker {
   uint64_t missed_ns = 0;             ///< when the control plane was last told of a miss
   std::atomic<uint64_t> used_ns = 0;  ///< last packet; this worker: rw, who probes: ro
 
-  const Bucket& bucket_of(uint32_t flow_hash) const { return buckets[flow_hash % kBuckets]; }
+  Bucket& bucket_of(uint32_t flow_hash) { return buckets[flow_hash % kBuckets]; }
 };
 
 struct Group {
@@ -117,9 +117,22 @@ struct Group {
   }
 };
 
+/// By weight among live members: `ticket` picks; where none has a weight, the first live standby.
+uint8_t assign_member(const Group& group, const GroupView& view, uint32_t ticket) noexcept;
+
 /// The member for a flow, or kNoMember. Cost: one bucket; a pass over the members when it is assigned anew.
-uint8_t pick_member(const Group& group, const GroupView& view, GroupWorker& mine, uint32_t flow_hash,
-                    uint64_t now_ns) noexcept;
+inline uint8_t pick_member(const Group& group, const GroupView& view, GroupWorker& mine, uint32_t flow_hash,
+                           uint64_t now_ns) noexcept {
+  constexpr uint32_t kBucketIdleMs = 1000;
+  Bucket& bucket = mine.bucket_of(flow_hash);
+  const auto now_ms = static_cast<uint32_t>(now_ns / 1'000'000);
+  const bool keeps =
+      bucket.member != kNoMember && group.live(view, bucket.member) && now_ms - bucket.used_ms < kBucketIdleMs;
+  if (!keeps) [[unlikely]]
+    bucket.member = assign_member(group, view, flow_hash / kBuckets);
+  bucket.used_ms = now_ms;
+  return bucket.member;
+}
 
 struct CopyPair {
   uint8_t first = kNoMember;

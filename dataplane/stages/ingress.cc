@@ -11,8 +11,8 @@ namespace {
 
 struct Lookup {
   std::array<InnerPacket, kBurst> inner;
-  std::array<GroupIndex, kBurst> groups;  ///< [slot]
-  std::array<uint32_t, kBurst> flows;     ///< the same, of those that have a group: hashed
+  std::array<Group*, kBurst> groups;   ///< [slot]; nullptr: none, or this node's own
+  std::array<uint32_t, kBurst> flows;  ///< the same, of those that have a group: hashed
 };
 
 /// The member that a packet goes over, and the one that a copy of it goes over, if any.
@@ -24,9 +24,10 @@ struct Choice {
 /// Parses all, looks up all destinations at once, and brings what their flows are looked up in.
 void look_up(Context& context, Batch& batch, Lookup& out) noexcept {
   AddressBurst addresses;
+  std::array<GroupIndex, kBurst> found;
   for (unsigned i = 0; i < batch.count; ++i) {
     Slot& slot = batch.slots[i];
-    out.groups[i] = kNoGroup;
+    found[i] = kNoGroup;
     if (!parse_inner({slot.data, slot.length}, out.inner[i])) {
       drop(slot, Drop::not_ip);
       continue;
@@ -34,10 +35,11 @@ void look_up(Context& context, Batch& batch, Lookup& out) noexcept {
     drop(slot, Drop::no_destination);
     addresses.add(i, out.inner[i], false);
   }
-  addresses.find(*context.tables.destinations, out.groups);
+  addresses.find(*context.tables.destinations, found);
   for (unsigned i = 0; i < batch.count; ++i) {
     const Slot& slot = batch.slots[i];
-    Group* group = context.tables.groups.find(to_underlying(out.groups[i]));
+    // No group, and this node's own, are beyond the table.
+    Group* const group = out.groups[i] = context.tables.groups.find(to_underlying(found[i]));
     if (group == nullptr) continue;
     out.flows[i] = flow_hash({slot.data, slot.length}, out.inner[i], context.hash_seed);
     __builtin_prefetch(&group->workers[context.number].bucket_of(out.flows[i]), 1);
@@ -66,19 +68,17 @@ const Member* choose_second(Context& context, Group& group, const GroupView& vie
 }
 
 /// Chooses the members; false when the slot is not to be sealed.
-bool choose(Context& context, GroupIndex index, const InnerPacket& inner, uint32_t flow, Slot& slot,
+bool choose(Context& context, Group& group, const InnerPacket& inner, uint32_t flow, Slot& slot,
             Choice& choice) noexcept {
-  Group* group = context.tables.groups.find(to_underlying(index));
-  if (group == nullptr) return false;
-  const GroupView& view = *group->view.load(std::memory_order_acquire);
-  GroupWorker& mine = group->workers[context.number];
+  const GroupView& view = *group.view.load(std::memory_order_acquire);
+  GroupWorker& mine = group.workers[context.number];
   mine.used_ns.store(context.now_ns, std::memory_order_relaxed);
   const bool copies = view.put.mode == GroupMode::copy;
-  const CopyPair pair = copies ? copy_pair(*group, view) : CopyPair{};
+  const CopyPair pair = copies ? copy_pair(group, view) : CopyPair{};
   uint8_t chosen = pair.first;
-  if (pair.second == kNoMember) chosen = pick_member(*group, view, mine, flow, context.now_ns);
+  if (pair.second == kNoMember) chosen = pick_member(group, view, mine, flow, context.now_ns);
   if (chosen == kNoMember) {
-    hold(context, *group, slot);
+    hold(context, group, slot);
     return false;
   }
   const MemberMessage& member = view.members[chosen].put;
@@ -87,7 +87,7 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, uint32
     return false;
   }
   choice.first = &view.members[chosen];
-  choice.second = copies ? choose_second(context, *group, view, pair.second, slot) : nullptr;
+  choice.second = copies ? choose_second(context, group, view, pair.second, slot) : nullptr;
   const FirstHop hop = first_hop(*choice.first);
   slot.link = hop.link;
   slot.session = choice.first->session;
@@ -96,7 +96,7 @@ bool choose(Context& context, GroupIndex index, const InnerPacket& inner, uint32
   slot.hop_limit = member.hop_limit;
   slot.ecn = inner_ecn(slot.data, inner.family);
   slot.treatment = member.treatment;
-  count_packet(context, *group, chosen, slot);
+  count_packet(context, group, chosen, slot);
   const uint16_t size = static_cast<uint16_t>(sizeof(DatagramHeader) + slot.length);
   slot.data -= kDatagramOverhead;
   slot.length = static_cast<uint16_t>(slot.length + kDatagramOverhead);
@@ -162,10 +162,10 @@ void ingress(Context& context, Batch& batch, Batch& copies) noexcept {
   std::array<const Member*, kBurst> seconds;
   unsigned n = 0;
   for (unsigned i = 0; i < batch.count; ++i) {
-    if (found.groups[i] == kNoGroup || found.groups[i] == kLocalGroup) continue;
+    if (found.groups[i] == nullptr) continue;
     Slot& slot = batch.slots[i];
     Choice choice;
-    if (!choose(context, found.groups[i], found.inner[i], found.flows[i], slot, choice)) continue;
+    if (!choose(context, *found.groups[i], found.inner[i], found.flows[i], slot, choice)) continue;
     if (!prepare(limits, slot, context.ops[n], context.op_associated[n])) continue;
     context.op_slots[n] = &slot;
     seconds[n++] = choice.second;

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <span>
 
 #include "dataplane/base/ids.h"
@@ -79,7 +80,7 @@ class AeadEngine {
   // AES-256-GCM in its two halves, for who has the first one done in advance (header_streams.h).
   virtual bool has_halves() const noexcept { return false; }
   /// AES of whole blocks of 16 bytes, each by itself, in place.
-  virtual void encrypt_blocks(const AeadKey&, std::span<uint8_t>) const noexcept {}
+  virtual void encrypt_blocks(const AeadKey&, std::span<uint8_t>) const noexcept { std::terminate(); }
   /// To each operation what is hashed for it.
   virtual void add_hashes(std::span<const HashOp>, std::span<const Hashed>) noexcept {}
 };

@@ -10,7 +10,7 @@
 
 namespace sky::dataplane {
 
-/// `frames` came from that port, at most kBurst; `batch` is empty. Returns their bytes.
+/// `frames` came from that port, one at least and at most kBurst; `batch` is empty. Returns their bytes.
 uint64_t classify(Context& context, PortIndex port, std::span<rte_mbuf* const> frames, Batch& batch) noexcept;
 
 }  // namespace sky::dataplane

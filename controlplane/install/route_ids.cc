@@ -28,13 +28,13 @@ void RouteIds::end_rests(uint64_t now_ns) {
 std::optional<RouteId> RouteIds::allocate(uint64_t now_ns) {
   end_rests(now_ns);
   if (used_ == capacity()) return std::nullopt;
-  const uint32_t mask = capacity() - 1;
-  uint32_t drawn = random_.nonzero<uint32_t>();
-  for (unsigned draws = 0; draws < kDraws && ids_[drawn & mask] != kFree; ++draws) drawn = random_.nonzero<uint32_t>();
-  while (ids_[drawn & mask] != kFree) drawn = (drawn & ~mask) | ((drawn + 1) & mask);
-  if (drawn == 0) drawn = capacity();  // the same index under other high bits
+  const uint32_t window = drawn_from(used_, capacity()) - 1, high = random_.number<uint32_t>() & ~(capacity() - 1);
+  uint32_t index = random_.number<uint32_t>() & window;
+  for (unsigned draws = 0; draws < kDraws && ids_[index] != kFree; ++draws) index = random_.number<uint32_t>() & window;
+  while (ids_[index] != kFree) index = (index + 1) & window;
   ++used_;
-  return ids_[drawn & mask] = RouteId{drawn};
+  const uint32_t id = high | index;
+  return ids_[index] = RouteId{id != 0 ? id : capacity()};  // the same index under other high bits
 }
 
 bool RouteIds::adopt(RouteId id) {

@@ -1,10 +1,13 @@
 // Route IDs of this node: which are in use, which rest. The low bits of an ID are its index in the route table, drawn
-// at random among the free ones; the high bits are random and change with each use; 0 is never given out. A freed index
-// rests, so that frames on their way to the old rule never meet a new one.
+// at random among the free ones of its beginning, twice as many as are in use: rules that lie close together are found
+// through fewer pages. The high bits are random and change with each use; 0 is never given out. A freed index rests, so
+// that frames on their way to the old rule never meet a new one.
 // Cost: 4 bytes an index; allocate() a few draws while a fair part of the table is free. Source: docs/protocol.md,
 // "Route IDs".
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -16,6 +19,7 @@
 namespace sky::controlplane {
 
 inline constexpr uint64_t kRouteRest_ns = 2'000'000'000;
+inline constexpr uint32_t kLeastDrawnFrom = 1024;  ///< indices, however few are in use
 
 class RouteIds {
  public:
@@ -28,6 +32,11 @@ class RouteIds {
   bool adopt(RouteId id);
   /// No rule of that ID stands any more as of `now_ns`. An ID that is not in use is left alone.
   void release(RouteId id, uint64_t now_ns);
+
+  /// How many indices, a power of two, the next one is drawn from while so many are in use.
+  static uint32_t drawn_from(uint32_t used, uint32_t capacity) {
+    return std::min(capacity, std::max(kLeastDrawnFrom, std::bit_ceil(2 * (used + 1))));
+  }
 
   uint32_t used() const { return used_; }
   uint32_t capacity() const { return static_cast<uint32_t>(ids_.size()); }

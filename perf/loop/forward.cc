@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "perf/loop/macswap.h"
+#include "perf/loop/route_ids.h"
 
 namespace sky::perf {
 
@@ -55,11 +56,10 @@ Forward::Forward(const ForwardSpec& spec, Node& node, const Lane& lane)
 void Forward::install(const ForwardSpec& spec) {
   const auto half = static_cast<uint32_t>(in_.size());
   std::vector<InstallMessage> installs;
+  const auto routes = route_ids(lane_.first_rule, spec.circuits, config_of(spec).capacities.rules);
   for (uint32_t i = 0; i < spec.circuits; ++i) {
-    const uint32_t number = lane_.first_circuit + i + 1;
-    // An odd multiplier: the low bits, which index the table, are all different, and as scattered as random ones.
     const Circuit circuit{
-        .in = i % half, .out = (i / half + i) % half, .route = number * 2'654'435'761u, .next_route = number * 40'503u};
+        .in = i % half, .out = (i / half + i) % half, .route = routes[i], .next_route = (i + 1) * 40'503u};
     installs.push_back(message(forward_put(circuit.route, in_[circuit.in].link, out_of(circuit).link,
                                            circuit.next_route, make_treatment(to_underlying(Queue::other), kind_))));
     circuits_.push_back(circuit);
@@ -67,6 +67,7 @@ void Forward::install(const ForwardSpec& spec) {
     node_.install(installs);
     installs.clear();
   }
+  std::ranges::shuffle(circuits_, random_);  // what one carries has nothing to do with where its rule stands
 }
 
 size_t Forward::most_bytes() const {

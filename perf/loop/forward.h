@@ -20,7 +20,7 @@ struct Lane {
   unsigned in_port = 0;
   unsigned out_port = 1;
   uint16_t first_link = 1;
-  uint32_t first_circuit = 0;
+  uint32_t first_rule = 0;  ///< index
 };
 
 /// A node that has room for it.

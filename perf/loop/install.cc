@@ -1,12 +1,15 @@
 #include <fmt/format.h>
 #include <rte_mbuf.h>
 
+#include <algorithm>
 #include <cstring>
+#include <random>
 #include <unordered_map>
 #include <vector>
 
 #include "perf/loop/cases.h"
 #include "perf/loop/neighbours.h"
+#include "perf/loop/route_ids.h"
 #include "perf/loop/traffic.h"
 #include "tests/support/contract.h"
 
@@ -21,8 +24,6 @@ constexpr uint32_t kRules = 100'000;
 constexpr uint32_t kBatch = 50'000;  // two batches of puts, two of deletes: a batch takes 65,536 messages at most
 constexpr uint16_t kLink = 1;
 constexpr uint16_t kOutLink = 2;
-// Odd: the low bits, which index the table, are as scattered as random ones, and no two of a million alike.
-constexpr uint32_t kScatter = 2'654'435'761u;
 
 class Install {
  public:
@@ -49,12 +50,14 @@ class Install {
 
 Install::Install() {
   add_circuits();
+  auto routes = route_ids(RouteIds::drawn_from(kBurst, kNode.capacities.rules), kRules, kNode.capacities.rules);
+  std::ranges::shuffle(routes, std::mt19937(1));
   for (uint32_t i = 0; i < kRules; ++i) {
     if (i % kBatch == 0) {
       puts_.emplace_back();
       deletes_.emplace_back();
     }
-    const uint32_t route = (i + 1) * kScatter;
+    const uint32_t route = routes[i];
     puts_.back().push_back(message(forward_put(route, kLink, kLink, i + 1)));
     deletes_.back().push_back(message(delete_of(Verb::delete_rule, route)));
   }
@@ -66,9 +69,8 @@ void Install::add_circuits() {
   add_neighbours(node_, {.first = kOutLink, .count = 1, .port = 1, .kind = FrameKind::clear});
   const uint8_t treatment = make_treatment(to_underlying(Queue::other), FrameKind::clear);
   std::vector<InstallMessage> installs;
-  for (uint32_t i = 0; i < kBurst; ++i) {
-    const uint32_t route = (kRules + i + 1) * kScatter;
-    installs.push_back(message(forward_put(route, kLink, kOutLink, i + 1, treatment)));
+  for (const uint32_t route : route_ids(0, kBurst, kNode.capacities.rules)) {
+    installs.push_back(message(forward_put(route, kLink, kOutLink, 1, treatment)));
     frames_.push_back(in.front().seal(packet(to_underlying(PacketType::datagram), route, pattern(57))));
   }
   node_.install(installs);

@@ -10,6 +10,7 @@
 
 #include "perf/loop/forward.h"
 #include "perf/loop/other_core.h"
+#include "perf/loop/route_ids.h"
 #include "tests/support/contract.h"
 
 namespace sky::perf {
@@ -88,9 +89,9 @@ void LoopGap::install() {
   Contract contract(node_, monotonic_ns);
   contract.attach();
   Contract::Batches puts(1), deletes(1);
-  for (uint32_t i = 0; i < kRules; ++i) {
-    const uint32_t route = (spec().circuits + i + 1) * 2'654'435'761u;
-    puts[0].push_back(message(forward_put(route, 1, 2, i + 1)));
+  for (const uint32_t route :
+       route_ids(RouteIds::drawn_from(spec().circuits, kNode.capacities.rules), kRules, kNode.capacities.rules)) {
+    puts[0].push_back(message(forward_put(route, 1, 2, 1)));
     deletes[0].push_back(message(delete_of(Verb::delete_rule, route)));
   }
   while (!stop_ && !refused_) {

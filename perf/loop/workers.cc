@@ -6,6 +6,7 @@
 
 #include "perf/loop/forward.h"
 #include "perf/loop/other_core.h"
+#include "perf/loop/route_ids.h"
 
 namespace sky::perf {
 
@@ -32,7 +33,7 @@ class Workers {
                       .in_port = worker,  // port p is worker p % count's
                       .out_port = count + worker,
                       .first_link = static_cast<uint16_t>(1 + worker * kSpec.links),
-                      .first_circuit = worker * kSpec.circuits};
+                      .first_rule = worker * RouteIds::drawn_from(kSpec.circuits, kNode.capacities.rules)};
       forwards_.push_back(std::make_unique<Forward>(kSpec, node_, lane));
     }
   }

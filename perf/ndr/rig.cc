@@ -7,6 +7,7 @@
 
 #include "perf/loop/neighbours.h"
 #include "perf/loop/raw_aead.h"
+#include "perf/loop/route_ids.h"
 #include "tests/support/installs.h"
 
 namespace sky::perf {
@@ -24,11 +25,6 @@ uint64_t monotonic_ns() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
-/// An odd multiplier: the low bits, which index the table, are all different.
-uint32_t route_of(uint32_t circuit) {
-  return (circuit + 1) * 2'654'435'761u;
 }
 
 drivers::PortConfig port_config(const std::string& device, const RigConfig& config) {
@@ -102,6 +98,7 @@ Rig::Rig(const RigConfig& config, Opened opened)
       opened_(std::move(opened)),
       node_(node_config(config, opened_.ports)),
       engine_(*MbEngine::create()),
+      routes_(route_ids(0, kCircuits, kNode.capacities.rules)),
       packet_(packet(to_underlying(PacketType::datagram), 0, pattern(config.packet_bytes - sizeof(PacketHeader)))) {}
 
 Rig::~Rig() {
@@ -129,7 +126,7 @@ void Rig::install() {
     std::ranges::copy(its, std::back_inserter(installs));
   }
   for (uint32_t i = 0; i < kCircuits; ++i)
-    installs.push_back(message(forward_put(route_of(i), left_.link, right_.link, i + 1,
+    installs.push_back(message(forward_put(routes_[i], left_.link, right_.link, i + 1,
                                            make_treatment(to_underlying(Queue::other), config_.kind))));
   node_.install(installs);
   ethernet_ = left_.ethernet_towards_node();
@@ -177,7 +174,7 @@ unsigned Rig::make(std::span<rte_mbuf*> frames) {
     std::ranges::copy(header, data);
     uint8_t* const at = frame + frame_bytes() - config_.packet_bytes;
     std::ranges::copy(packet_, at);
-    reinterpret_cast<PacketHeader*>(at)->route_id = Be32(route_of(random_() % kCircuits));
+    reinterpret_cast<PacketHeader*>(at)->route_id = Be32(routes_[random_() % kCircuits]);
     if (config_.kind == FrameKind::clear) continue;
     const size_t sealed = config_.kind == FrameKind::header ? kHeaderSealed : config_.packet_bytes;
     const Be64 word = reinterpret_cast<const LinkHeader*>(data)->lane_counter;

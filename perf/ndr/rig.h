@@ -7,6 +7,7 @@
 #include <atomic>
 #include <memory>
 #include <random>
+#include <vector>
 
 #include "dataplane/crypto/mb_engine.h"
 #include "perf/ndr/search.h"
@@ -57,6 +58,7 @@ class Rig {
   std::unique_ptr<dataplane::MbEngine> engine_;
   test::LinkPeer left_{1, 101, 1}, right_{2, 102, 2};
   std::mt19937 random_{1};
+  std::vector<uint32_t> routes_;  ///< of the circuits
   test::Bytes ethernet_, packet_;
   std::atomic<bool> stop_ = false;
   uint64_t next_turn_ns_ = 0, next_ping_ns_ = 0;

@@ -72,5 +72,26 @@ TEST(RouteIds, HighBitsAreRandom) {
   EXPECT_GT(high.size(), 490u);
 }
 
+/// Of a large table, as few pages as what is in use needs.
+TEST(RouteIds, IndicesStandCloseTogether) {
+  SeededRandom random(6);
+  constexpr uint32_t kLarge = 1 << 20;
+  RouteIds routes(kLarge, random);
+  std::set<uint32_t> indices;
+  for (uint32_t used = 0; used < 100'000; ++used) {
+    const uint32_t index = to_underlying(routes.allocate(0).value()) % kLarge;
+    EXPECT_LT(index, std::max(kLeastDrawnFrom, 4 * (used + 1)));
+    EXPECT_TRUE(indices.insert(index).second);
+  }
+  EXPECT_NE(*indices.rbegin(), indices.size() - 1) << "drawn, not counted";
+}
+
+TEST(RouteIds, AFullBeginningOfTheTableIsNoEnd) {
+  SeededRandom random(7);
+  RouteIds routes(1 << 20, random);
+  for (uint32_t index = 0; index < 2 * kLeastDrawnFrom; ++index) EXPECT_TRUE(routes.adopt(RouteId{1 << 20 | index}));
+  for (uint32_t i = 0; i < kLeastDrawnFrom; ++i) EXPECT_TRUE(routes.allocate(0));
+}
+
 }  // namespace
 }  // namespace sky::controlplane

@@ -106,8 +106,8 @@ void bring_links(const Context& context, const Wire& wire, const Arrivals& arriv
   };
   std::array<Brought, kBurst> brought;
   unsigned n = 0;
+  for (size_t i = 0; i < arrived.count; ++i) arrived.bring_bytes(i);
   for (size_t i = 0; i < arrived.count; ++i) {
-    arrived.bring_bytes(i);
     const rte_mbuf& frame = *arrived.frames[i];
     if (!wire.can_read(frame)) continue;
     const auto& header = *rte_pktmbuf_mtod_offset(&frame, const LinkHeader*, sizeof(EthernetHeader));

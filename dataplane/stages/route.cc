@@ -9,10 +9,6 @@ namespace sky::dataplane {
 
 namespace {
 
-// Rules are brought into the cache so many packets ahead: fewer come late, a burst's at once are more than a core waits
-// for at a time.
-constexpr unsigned kRulesAhead = 32;
-
 /// Whether the frame is exactly as long as its packet says, and of a kind that may carry it; a drop if not.
 bool fits(Slot& slot, FrameKind kind, const PacketHeader& packet) noexcept {
   const size_t whole = kLinkOverhead + std::max(sizeof(PacketHeader) + packet.size.get(), kMinSealedBytes);
@@ -38,9 +34,7 @@ bool choose_next(Context& context, const Rule& rule, Slot& slot, RouteId& route_
     if (!context.tables.links_up.test(next)) return false;
   }
   slot.link = context.tables.links.find(to_underlying(next));
-  if (slot.link == nullptr) return false;
-  slot.link->prefetch();
-  return true;
+  return slot.link != nullptr;
 }
 
 /// Whether the circuit keeps to its rate, and the neighbour it came from to its realtime budget.
@@ -138,15 +132,10 @@ void route_one(Context& context, const RouteView rules, Slot& slot) noexcept {
 
 void route(Context& context, Batch& batch) noexcept {
   const RouteView rules = context.tables.rules.view();
-  const auto prefetch = [&rules](const Slot& slot) {
-    rules.prefetch(RouteId{packet_header(slot.data).route_id.get()});
-  };
-  const unsigned count = batch.count;
-  for (unsigned i = 0; i < std::min(count, kRulesAhead); ++i) prefetch(batch.slots[i]);
-  for (unsigned i = 0; i < count; ++i) {
-    if (i + kRulesAhead < count) prefetch(batch.slots[i + kRulesAhead]);
-    route_one(context, rules, batch.slots[i]);
-  }
+  // In a loop that does nothing else: as many as the core can wait for are on their way at once, and what waits for a
+  // walk through page tables holds up nothing but other prefetches.
+  for (const Slot& slot : batch) rules.prefetch(RouteId{packet_header(slot.data).route_id.get()});
+  for (Slot& slot : batch) route_one(context, rules, slot);
 }
 
 }  // namespace sky::dataplane

@@ -110,6 +110,7 @@ void prepare(Context& context, Pass& pass, Slot& slot) noexcept {
 
 void seal(Context& context, Batch& batch) noexcept {
   if (context.many_links) {
+    for (const Slot& slot : batch) slot.link->prefetch();
     for (const Slot& slot : batch) {
       slot.link->prefetch_send(context.number);
       __builtin_prefetch(&context.stats_of(*slot.link));

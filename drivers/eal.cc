@@ -75,6 +75,7 @@ std::vector<std::string> arguments_of(const EalConfig& config) {
                                      std::to_string(std::max<uint64_t>(memory_mib, 1)),
                                      "--log-level",
                                      "warning"};
+  arguments.push_back("--force-max-simd-bitwidth=512");  // where the CPU has AVX-512: else DPDK stops at 256
   if (config.hugepages) {
     arguments.push_back("--in-memory");
   } else {

@@ -23,21 +23,24 @@ bool take_ecn(Ecn outer, uint8_t* packet, Family family) noexcept {
 }
 
 void AddressBurst::add(unsigned at, const InnerPacket& inner, bool source) noexcept {
+  unsigned found;
   if (inner.family == Family::ipv6) {
-    std::memcpy(six_[n6_], source ? inner.source : inner.destination, 16);
-    at6_[n6_++] = static_cast<uint8_t>(at);
+    const uint8_t* six = source ? inner.source : inner.destination;
+    if (n6_ == 0 || std::memcmp(six_[n6_ - 1], six, sizeof(*six_)) != 0) std::memcpy(six_[n6_++], six, sizeof(*six_));
+    found = n6_ - 1;
   } else {
-    four_[n4_] = source ? inner.source4() : inner.destination4();
-    at4_[n4_++] = static_cast<uint8_t>(at);
+    const uint32_t four = source ? inner.source4() : inner.destination4();
+    if (n4_ == 0 || four_[n4_ - 1] != four) four_[n4_++] = four;
+    found = kBurst + n4_ - 1;
   }
+  asked_[count_++] = {static_cast<uint8_t>(at), static_cast<uint8_t>(found)};
 }
 
 void AddressBurst::find(const DestinationMap& map, std::array<GroupIndex, kBurst>& out) noexcept {
-  std::array<GroupIndex, kBurst> found;
+  std::array<GroupIndex, 2 * kBurst> found;
   map.find6(six_, found.data(), n6_);
-  for (unsigned i = 0; i < n6_; ++i) out[at6_[i]] = found[i];
-  map.find4(four_.data(), found.data(), n4_);
-  for (unsigned i = 0; i < n4_; ++i) out[at4_[i]] = found[i];
+  map.find4(four_.data(), found.data() + kBurst, n4_);
+  for (unsigned i = 0; i < count_; ++i) out[asked_[i].at] = found[asked_[i].found];
 }
 
 namespace {

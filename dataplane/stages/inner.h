@@ -62,7 +62,8 @@ inline Ecn inner_ecn(const uint8_t* packet, Family family) noexcept {
 /// instead, since its sender would not know.
 bool take_ecn(Ecn outer, uint8_t* packet, Family family) noexcept;
 
-/// Addresses of a burst, by family, looked up together.
+/// Addresses of a burst, by family, looked up together; one that comes again at once, as a flow's do and as what
+/// arrives for the same host does, once.
 class AddressBurst {
  public:
   /// `at` (below kBurst) is where find() writes the answer.
@@ -72,8 +73,11 @@ class AddressBurst {
  private:
   alignas(16) uint8_t six_[kBurst][16];
   std::array<uint32_t, kBurst> four_;
-  std::array<uint8_t, kBurst> at6_, at4_;
-  unsigned n6_ = 0, n4_ = 0;
+  struct Asked {
+    uint8_t at, found;  ///< of both families: IPv4's from kBurst on
+  };
+  std::array<Asked, kBurst> asked_;
+  unsigned n6_ = 0, n4_ = 0, count_ = 0;
 };
 
 /// A seeded hash of addresses, protocol and, where they stand at once behind the header, ports: one flow, one value.

@@ -86,10 +86,14 @@ class Destinations {
     std::array<GroupIndex, kBurst> found;
     burst.add(0, inner, true);
     burst.add(1, inner, false);
+    burst.add(2, inner, false);
+    burst.add(3, inner, true);
     burst.find(*map_, found);
     const ptrdiff_t size = inner.family == Family::ipv6 ? 16 : 4;
     EXPECT_EQ(naive(inner.family, {inner.source, inner.source + size}), found[0]);
     EXPECT_EQ(naive(inner.family, {inner.destination, inner.destination + size}), found[1]);
+    EXPECT_EQ(found[1], found[2]) << "the same address again";
+    EXPECT_EQ(found[0], found[3]);
   }
 
   GroupIndex naive(Family family, const Bytes& address) const {

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+
+#include "dataplane/batch.h"
 #include "tests/support/bytes.h"
 #include "tests/support/memory_port.h"
 
@@ -11,6 +15,7 @@ namespace {
 
 using dataplane::DestinationKey;
 using dataplane::DestinationMap;
+using dataplane::kBurst;
 using dataplane::kNoGroup;
 
 constexpr GroupIndex kStands{7}, kComes{8};
@@ -74,6 +79,55 @@ TEST_F(Destinations, WhatDoesNotFitLeavesTheRestAlone) {
   EXPECT_EQ(kStands, find("fc00::1"));
   EXPECT_EQ(kComes, find("fd00::"));
   EXPECT_EQ(1u + static_cast<unsigned>(fitted), map->count());
+}
+
+/// The library looks up 16 or 32 at once where the CPU can, and the rest one by one.
+TEST_F(Destinations, BurstsOfAnyLengthFindTheLongestPrefix) {
+  std::mt19937 random(1);
+  const auto draw = [&random](Family family) {  // close together, so that prefixes lie in each other
+    Ipv6Address drawn{};
+    drawn[0] = 0xfd;
+    for (size_t i = 1; i < (family == Family::ipv4 ? 4 : 6); ++i) drawn[i] = static_cast<uint8_t>(random() % 4);
+    return drawn;
+  };
+  std::map<DestinationKey, GroupIndex> stands;
+  for (uint32_t i = 0; i < 400; ++i) {
+    const Family family = i % 2 == 0 ? Family::ipv4 : Family::ipv6;
+    DestinationKey key{family, static_cast<uint8_t>(8 + random() % (family == Family::ipv4 ? 25 : 41)), draw(family)};
+    for (unsigned bit = key.length; bit < 128; ++bit)
+      key.prefix[bit / 8] = static_cast<uint8_t>(key.prefix[bit / 8] & ~(0x80 >> bit % 8));
+    const GroupIndex group{i % 16};
+    ASSERT_TRUE(change(key, group));
+    stands[key] = group;
+  }
+  const auto longest = [&stands](Family family, const Ipv6Address& address) {
+    const std::pair<const DestinationKey, GroupIndex>* best = nullptr;
+    for (const auto& each : stands) {
+      const DestinationKey& key = each.first;
+      if (key.family == family && (best == nullptr || key.length > best->first.length) &&
+          in_prefix({address.begin(), address.end()}, key.prefix, key.length))
+        best = &each;
+    }
+    return best == nullptr ? kNoGroup : best->second;
+  };
+  for (unsigned n = 1; n <= kBurst; ++n) {
+    uint8_t six[kBurst][16];
+    std::array<uint32_t, kBurst> four;
+    std::array<GroupIndex, kBurst> wanted4, wanted6, found;
+    for (unsigned i = 0; i < n; ++i) {
+      const Ipv6Address address6 = draw(Family::ipv6), address4 = draw(Family::ipv4);
+      std::ranges::copy(address6, six[i]);
+      Be32 word;
+      std::memcpy(&word, address4.data(), sizeof(word));
+      four[i] = word.get();
+      wanted6[i] = longest(Family::ipv6, address6);
+      wanted4[i] = longest(Family::ipv4, address4);
+    }
+    map->find6(six, found.data(), n);
+    EXPECT_TRUE(std::equal(found.begin(), found.begin() + n, wanted6.begin())) << n << " of IPv6";
+    map->find4(four.data(), found.data(), n);
+    EXPECT_TRUE(std::equal(found.begin(), found.begin() + n, wanted4.begin())) << n << " of IPv4";
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "perf/loop/edge.h"
 #include "perf/loop/macswap.h"
 #include "perf/loop/raw_aead.h"
+#include "perf/loop/refills.h"
 
 namespace sky::perf {
 
@@ -134,8 +135,11 @@ void Egress::value(Samples& samples) {
   Worker& worker = edge_.node.worker();
   drivers::Tun* const tun = std::exchange(worker.context().tun, nullptr);
   Samples bursts;
-  for (unsigned burst = 0; burst < kChunk; burst += kBurst)
+  Refills refills(edge_.node.port(0).pool());
+  for (unsigned burst = 0; burst < kChunk; burst += kBurst) {
     bursts.push_back(clocks_each(kBurst, [&] { worker.turn(edge_.node.now_ns()); }));
+    refills.take();
+  }
   worker.context().tun = tun;
   const Change change = edge_.node.change();
   if (change.tun_full == kChunk && change.drops() == kChunk)

@@ -4,6 +4,7 @@
 #include "perf/loop/cases.h"
 #include "perf/loop/macswap.h"
 #include "perf/loop/neighbours.h"
+#include "perf/loop/refills.h"
 
 namespace sky::perf {
 
@@ -96,8 +97,11 @@ void Hostile::fill(Bytes (Hostile::*make)()) {
 Change Hostile::attacked(Samples& samples) {
   fill(&Hostile::bad_frame);
   node_.change();
-  for (unsigned burst = 0; burst < kChunk; burst += kBurst)
+  Refills refills(node_.port(0).pool());
+  for (unsigned burst = 0; burst < kChunk; burst += kBurst) {
     samples.push_back(clocks_each(kBurst, [&] { node_.worker().turn(node_.now_ns()); }));
+    refills.take();
+  }
   return node_.change();
 }
 

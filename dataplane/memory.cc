@@ -89,7 +89,7 @@ MemoryNeed memory_need(const RouterConfig& config) {
   const uint64_t index = 2ull * sizes.prefixes * (2 * sizeof(DestinationMap::Entry) + kAllocatorBytes);
   need.parts.push_back(
       {"destinations", DestinationMap::memory_bytes({.prefixes = sizes.prefixes, .groups = sizes.groups}), index});
-  need.parts.push_back({"rules", 0, uint64_t{sizes.rules} * (sizeof(Rule) + sizeof(RuleOwner))});
+  need.parts.push_back({"rules", 0, uint64_t{sizes.rules} * (sizeof(RuleFront) + sizeof(Rule) + sizeof(RuleOwner))});
   need.parts.push_back(link_part(sizes, workers));
   need.parts.push_back(session_part(sizes));
   need.parts.push_back({"copied streams", 0, sizes.copy_windows_bytes});

@@ -188,8 +188,7 @@ struct SessionMessage {
 
 enum class RuleAction : uint8_t { none = 0, forward = 1, consume = 2 };
 
-/// What a node does with a route ID: half a cache line; the first eight bytes are written last and
-/// cleared first.
+/// What a node does with a route ID.
 struct alignas(8) Rule {
   RouteId route_id{};   ///< the whole ID; its low bits are the index
   LinkIndex in_link{};  ///< the one link it may arrive on

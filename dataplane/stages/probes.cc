@@ -76,7 +76,7 @@ void lose_probe(Context& context, Group& group, unsigned slot, unsigned most) no
 
 }  // namespace
 
-void answer_ping(Context& context, const Rule& rule, uint8_t treatment, Slot& slot) noexcept {
+void answer_ping(Context& context, RuleHead rule, Slot& slot) noexcept {
   PacketHeader& packet = packet_header(slot.data);
   if (packet.size.get() != sizeof(ProbePayload)) return drop(slot, Drop::bad_control);
   Link* back = slot.link;
@@ -85,10 +85,10 @@ void answer_ping(Context& context, const Rule& rule, uint8_t treatment, Slot& sl
   context.count(Counter::delivered_local);
   context.count(Counter::injected_probe);
   packet.type = static_cast<uint8_t>(PacketType::pong);
-  packet.route_id = Be32(to_underlying(back_of(rule).twin));
+  packet.route_id = Be32(to_underlying(context.tables.rules.view().back(rule.route_id).twin));
   slot.link = back;
   slot.hop_limit = 64;
-  slot.treatment = treatment;
+  slot.treatment = rule.treatment;
   slot.verdict = Verdict::next;
 }
 

@@ -17,7 +17,7 @@ struct ProbePayload {
 };
 
 /// Turns the Ping round: the same buffer leaves as a Pong.
-void answer_ping(Context& context, const Rule& rule, uint8_t treatment, Slot& slot) noexcept;
+void answer_ping(Context& context, RuleHead rule, Slot& slot) noexcept;
 /// Counts the answer for its member, or punts it to the control plane that asked.
 void take_pong(Context& context, RouteId consume, Slot& slot) noexcept;
 /// Judges the group's members and adds the Pings that are due; returns when to look again.

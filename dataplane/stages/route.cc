@@ -24,13 +24,13 @@ bool fits(Slot& slot, FrameKind kind, const PacketHeader& packet) noexcept {
 }
 
 /// The link to leave by: the next hop, or its alternate while that is down.
-bool choose_next(Context& context, const Rule& rule, Slot& slot, RouteId& route_id) noexcept {
+bool choose_next(Context& context, const RuleFront& rule, RouteId own, Slot& slot, RouteId& route_id) noexcept {
   const RuleNext hop = next_of(rule);
   LinkIndex next = hop.link;
   route_id = hop.route;
   if (!context.tables.links_up.test(next)) [[unlikely]] {
     next = hop.alternate_link;
-    route_id = back_of(rule).alternate_route;
+    route_id = context.tables.rules.view().back(own).alternate_route;
     if (!context.tables.links_up.test(next)) return false;
   }
   slot.link = context.tables.links.find(to_underlying(next));
@@ -61,7 +61,7 @@ bool within_rate(Context& context, RouteId id, const Slot& slot) noexcept {
   return refuse(slot, Drop::over_rate);
 }
 
-void forward(Context& context, const Rule& rule, RuleHead head, Slot& slot) noexcept {
+void forward(Context& context, const RuleFront& rule, RuleHead head, Slot& slot) noexcept {
   const LinkHeader& header = link_header(slot.data);
   const uint8_t hops_left = header.hop_limit, class_ecn = header.class_ecn;
   if (hops_left <= 1) [[unlikely]]
@@ -72,7 +72,7 @@ void forward(Context& context, const Rule& rule, RuleHead head, Slot& slot) noex
   if (queue_of(head.treatment) == Queue::realtime) [[unlikely]]
     meter_realtime(context, head.route_id, slot);
   RouteId next_route;
-  if (!choose_next(context, rule, slot, next_route)) [[unlikely]]
+  if (!choose_next(context, rule, head.route_id, slot, next_route)) [[unlikely]]
     return drop(slot, Drop::link_down);
   slot.hop_limit = static_cast<uint8_t>(hops_left - 1);
   slot.ecn = ecn_of(class_ecn);
@@ -81,7 +81,7 @@ void forward(Context& context, const Rule& rule, RuleHead head, Slot& slot) noex
   context.worked = true;
 }
 
-[[gnu::noinline]] void consume(Context& context, const Rule& rule, RuleHead head, Slot& slot) noexcept {
+[[gnu::noinline]] void consume(Context& context, const RuleFront& rule, RuleHead head, Slot& slot) noexcept {
   slot.end = end_of(rule);
   const auto type = static_cast<PacketType>(packet_header(slot.data).type);
   const bool probe = type == PacketType::ping || type == PacketType::pong;  // no matter of streams
@@ -92,7 +92,7 @@ void forward(Context& context, const Rule& rule, RuleHead head, Slot& slot) noex
       context.worked = true;
       return;
     case PacketType::ping:
-      return answer_ping(context, rule, head.treatment, slot);
+      return answer_ping(context, head, slot);
     case PacketType::pong:
       return take_pong(context, head.route_id, slot);
     case PacketType::handshake:
@@ -119,7 +119,7 @@ void route_one(Context& context, const RouteView rules, Slot& slot) noexcept {
     return take_control(context, slot);
   const Link& link = *slot.link;
   if (link.admission.load(std::memory_order_relaxed).limited && !within_all(context, slot)) return;
-  const Rule& rule = rules.at(id);
+  const RuleFront& rule = rules.at(id);
   const RuleHead head = head_of(rule);
   if (!is_for(head, id, link.index)) [[unlikely]]
     return drop(slot, why_not(head, id));

@@ -278,8 +278,11 @@ void Tables::put_rule(const RuleMessage& message) {
   const bool fresh = rule(message.rule.route_id) == nullptr;
   if (fresh) stats.header().rules.add(1);
   const RuleMessage old = fresh ? RuleMessage{} : standing(rules.index_of(message.rule.route_id));
-  if (old.rule.action == RuleAction::consume && old.rule.worker != message.rule.worker) {
-    rules.erase(message.rule.route_id);  // who opened its streams so far is out of them before another one begins
+  // Who opened its streams so far is out of them before another one begins, and nobody takes the end of a rule that
+  // consumes for the next hop of one that forwards.
+  if (!fresh && (old.rule.action != message.rule.action ||
+                 (old.rule.action == RuleAction::consume && old.rule.worker != message.rule.worker))) {
+    rules.erase(message.rule.route_id);
     quiescence_.wait();
   }
   claim_streams(message);  // before the old one lets go of them

@@ -153,6 +153,17 @@ TEST_P(Arrival, RouteIdsAndTheirRules) {
   expect(sealed(packet(17, kRoute + 1)), {.unknown_route = 1}, "a rule that was deleted");
 }
 
+TEST_P(Arrival, ARuleMayComeToDoSomethingElse) {
+  for (int round = 0; round < 2; ++round) {
+    node.install({message(forward_put(kRoute + 3, left.link, right.link, kNext, 0x62))});
+    EXPECT_EQ(kNext, only(node.exchange(0, {sealed(packet(17, kRoute + 3))}), right).route());
+    EXPECT_EQ((Change{.received = 1, .transmitted = 1}), node.change());
+    node.install({message(consume_put(kRoute + 3, left.link, far.session, 0))});
+    EXPECT_TRUE(node.exchange(0, {sealed(packet(2, kRoute + 3))}).empty());
+    EXPECT_EQ((Change{.received = 1, .delivered_local = 1}), node.change());
+  }
+}
+
 TEST_P(Arrival, EcnIsNoClass) {
   // ECN bits are the two below the class; they do not decide about the rule.
   const auto out = only(node.exchange(0, {sealed([](Header& h) { h.class_ecn |= 0x18; })}), right);

@@ -91,13 +91,13 @@ TEST(TwoCopies, AWorkerSeesOneOrTheOtherAndNeitherBeingWritten) {
   EXPECT_LE(newest, swaps);
 }
 
-/// All four words of a rule follow from `sequence`; its head stays that of one route.
-RuleMessage rule_of(uint64_t sequence) {
+/// All words of a rule follow from `sequence`; its head stays that of one route.
+RuleMessage rule_of(RuleAction action, uint64_t sequence) {
   const auto low = static_cast<uint32_t>(sequence);
   RuleMessage put;
   put.rule = {.route_id = RouteId{5},
               .in_link = LinkIndex{1},
-              .action = RuleAction::forward,
+              .action = action,
               .treatment = 1,
               .next_link = LinkIndex{static_cast<uint16_t>(low)},
               .alternate_link = LinkIndex{static_cast<uint16_t>(low * 3)},
@@ -111,20 +111,21 @@ RuleMessage rule_of(uint64_t sequence) {
   return put;
 }
 
-bool whole(const Rule& rule) {
-  const dataplane::RuleNext next = dataplane::next_of(rule);
-  const dataplane::RuleBack back = dataplane::back_of(rule);
-  const dataplane::End end = dataplane::end_of(rule);
+bool next_is_whole(const dataplane::RuleNext& next) {
   const uint32_t low = to_underlying(next.route) * 0xcccccccd;  // its inverse modulo 2^32: times 5 is 1
   return to_underlying(next.link) == static_cast<uint16_t>(low) &&
-         to_underlying(next.alternate_link) == static_cast<uint16_t>(low * 3) &&
-         to_underlying(back.twin) == to_underlying(back.alternate_route) * 7 &&
-         end.stream == static_cast<uint16_t>(to_underlying(end.session)) &&
+         to_underlying(next.alternate_link) == static_cast<uint16_t>(low * 3);
+}
+bool end_is_whole(const dataplane::End& end) {
+  return end.stream == static_cast<uint16_t>(to_underlying(end.session)) &&
          end.streams == static_cast<uint8_t>(to_underlying(end.session) * 9) &&
          end.worker == static_cast<uint8_t>(to_underlying(end.session) * 11);
 }
+bool back_is_whole(const dataplane::RuleBack& back) {
+  return to_underlying(back.twin) == to_underlying(back.alternate_route) * 7;
+}
 
-TEST(RouteTable, ARuleThatIsPutAnewOrDeletedIsSeenWholeByWords) {
+void put_and_look(RuleAction action) {
   RouteTable table(16);
   Pace pace;
   uint64_t wrong = 0, seen = 0, missed = 0;
@@ -134,25 +135,31 @@ TEST(RouteTable, ARuleThatIsPutAnewOrDeletedIsSeenWholeByWords) {
           if (i % 8 == 7) {
             table.erase(RouteId{5});
           } else {
-            table.put(rule_of(i));
+            table.put(rule_of(action, i));
           }
         }
       },
       [&] {
         for (uint64_t i = 0; !pace.enough(i) || seen == 0 || missed == 0; ++i) {
-          const Rule& rule = table.view().at(RouteId{5});
+          const dataplane::RuleFront& rule = table.view().at(RouteId{5});
           const dataplane::RuleHead head = dataplane::head_of(rule);
           if (!dataplane::is_for(head, RouteId{5}, LinkIndex{1})) {
             wrong += dataplane::why_not(head, RouteId{5}) != Drop::unknown_route;
             ++missed;
             continue;
           }
-          wrong += !whole(rule);
+          wrong += action == RuleAction::forward ? !next_is_whole(next_of(rule)) : !end_is_whole(end_of(rule));
+          wrong += !back_is_whole(table.view().back(RouteId{5}));
           ++seen;
         }
         pace.finish();
       });
   EXPECT_EQ(0u, wrong);
+}
+
+TEST(RouteTable, ARuleThatIsPutAnewOrDeletedIsSeenWholeByWords) {
+  put_and_look(RuleAction::forward);
+  put_and_look(RuleAction::consume);
 }
 
 }  // namespace

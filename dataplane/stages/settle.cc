@@ -24,6 +24,12 @@ unsigned go_on(Batch& batch) noexcept {
   return static_cast<unsigned>(slot - batch.begin());
 }
 
+/// The verdict is written behind the copy: a byte that was written just before could not be loaded with its neighbours.
+void move(const Slot& from, Slot& to) noexcept {
+  to = from;
+  to.verdict = Verdict::drop;
+}
+
 }  // namespace
 
 void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept {
@@ -42,13 +48,11 @@ void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept
     Slot& slot = batch.slots[i];
     switch (slot.verdict) {
       case Verdict::next:
-        slot.verdict = Verdict::drop;
-        batch.slots[kept++] = slot;
+        move(slot, batch.slots[kept++]);
         break;
       case Verdict::egress:
         assert(egress != nullptr && !egress->full());
-        slot.verdict = Verdict::drop;
-        egress->add() = slot;
+        move(slot, egress->add());
         break;
       case Verdict::consumed:
         end(slot, Counter::delivered_local);

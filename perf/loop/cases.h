@@ -23,7 +23,10 @@ struct ForwardSpec {
   uint32_t circuits = 1024;
   bool zipf = false;  ///< the k-th circuit carries 1/k of what the first does; else all the same
 };
-Result<Case> forward_case(const ForwardSpec& spec);
+/// Its router and what comes to it, which two cases may share that differ in how circuits are drawn alone.
+struct Transit;
+/// `shared`: where the first of two leaves it, and the second takes it from.
+Result<Case> forward_case(const ForwardSpec& spec, std::shared_ptr<Transit>* shared = nullptr);
 /// An edge router: plain IP packets become Datagram packets, sealed end to end and for the link, and the other way.
 struct EdgeSpec {
   std::string name;

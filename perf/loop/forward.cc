@@ -67,7 +67,6 @@ void Forward::install(const ForwardSpec& spec) {
     node_.install(installs);
     installs.clear();
   }
-  std::ranges::shuffle(circuits_, random_);  // what one carries has nothing to do with where its rule stands
 }
 
 size_t Forward::most_bytes() const {
@@ -84,7 +83,8 @@ const Forward::Circuit& Forward::draw() {
   const auto count = static_cast<double>(circuits_.size());
   const double u = std::uniform_real_distribution<>()(random_);
   const double rank = zipf_ ? std::pow(count, u) - 1 : count * u;
-  return circuits_[std::min(static_cast<size_t>(rank), circuits_.size() - 1)];
+  // What a circuit carries has nothing to do with where its rule stands: a prime scatters them, each in one place.
+  return circuits_[static_cast<size_t>(rank) * 2'654'435'761u % circuits_.size()];
 }
 
 void Forward::fill() {
@@ -197,14 +197,20 @@ unsigned Forward::discard() {
   return frames;
 }
 
-Result<Case> forward_case(const ForwardSpec& spec) {
-  struct Own {
-    Node node;
-    Forward forward;
-    explicit Own(const ForwardSpec& of) : node(config_of(of)), forward(of, node) {}
-  };
-  const auto own = std::make_shared<Own>(spec);
+struct Transit {
+  Node node;
+  Forward forward;
+  explicit Transit(const ForwardSpec& spec) : node(config_of(spec)), forward(spec, node) {}
+};
+
+Result<Case> forward_case(const ForwardSpec& spec, std::shared_ptr<Transit>* shared) {
+  std::shared_ptr<Transit> own = shared == nullptr ? nullptr : std::exchange(*shared, nullptr);
+  if (own == nullptr) {
+    own = std::make_shared<Transit>(spec);
+    if (shared != nullptr) *shared = own;
+  }
   const std::shared_ptr<Forward> forward(own, &own->forward);
+  forward->draw_by(spec.zipf);
   if (auto verified = forward->verify(); !verified) return std::unexpected(verified.error());
   return Case{.name = spec.name,
               .unit = kClocksPerPacket,

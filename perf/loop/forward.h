@@ -31,6 +31,8 @@ class Forward {
   Forward(const ForwardSpec& spec, test::Node& node, const Lane& lane = {});
 
   Result<> verify();
+  /// As Zipf has it, or all alike.
+  void draw_by(bool zipf) { zipf_ = zipf; }
   void value(Samples& samples);
   void limit(Samples& samples);
   /// kBurst frames of circuits drawn at random, into empty buffers; only a chunk's newest ones, by their place `at` in

@@ -75,12 +75,14 @@ std::vector<Entry> entries() {
   constexpr std::pair<const char*, uint32_t> kTables[]{
       {"1k", 1 << 10}, {"64k", 1 << 16}, {"1M", 1 << 20}, {"16M", 1 << 24}};
   for (const auto& [word, circuits] : kTables) {
+    const auto shared = std::make_shared<std::shared_ptr<Transit>>();
     for (const bool zipf : {true, false}) {
-      forward({.name = fmt::format("table/{}{}", word, zipf ? "" : "-uniform"),
-               .kind = FrameKind::clear,
-               .packet_bytes = {64},
-               .circuits = circuits,
-               .zipf = zipf});
+      const ForwardSpec spec{.name = fmt::format("table/{}{}", word, zipf ? "" : "-uniform"),
+                             .kind = FrameKind::clear,
+                             .packet_bytes = {64},
+                             .circuits = circuits,
+                             .zipf = zipf};
+      all.push_back({spec.name, [spec, shared] { return forward_case(spec, shared.get()); }});
     }
   }
   for (const unsigned links : {1, 64, 4096, 65534})

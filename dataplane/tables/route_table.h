@@ -137,6 +137,8 @@ class RouteTable {
     __builtin_prefetch(&rules_[index_of(route)]);
     __builtin_prefetch(&owners_[index_of(route)]);
   }
+  /// What the standing rule of that ID does stays the same, or it was erased a grace period ago: `onward` would be read
+  /// as the other one's.
   void put(const RuleMessage& message) noexcept;
   void erase(RouteId route) noexcept;
 

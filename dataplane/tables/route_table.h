@@ -78,8 +78,9 @@ Word load(const uint64_t& word, int order = __ATOMIC_RELAXED) noexcept {
   static_assert(sizeof(Word) == sizeof(uint64_t));
   return __builtin_bit_cast(Word, __atomic_load_n(&word, order));
 }
+/// `order` is not looked at where faults are planted (tests/threads/planted.h).
 template <typename Word>
-void store(uint64_t& word, Word value, int order = __ATOMIC_RELAXED) noexcept {
+void store(uint64_t& word, Word value, [[maybe_unused]] int order = __ATOMIC_RELAXED) noexcept {
   __atomic_store_n(&word, __builtin_bit_cast(uint64_t, value), order);
 }
 inline RuleHead head_of(const RuleFront& rule) noexcept {

@@ -1,9 +1,8 @@
 // Route IDs of this node: which are in use, which rest. The low bits of an ID are its index in the route table, drawn
-// at random among the free ones of its beginning, twice as many as are in use: rules that lie close together are found
-// through fewer pages. The high bits are random and change with each use; 0 is never given out. A freed index rests, so
-// that frames on their way to the old rule never meet a new one.
-// Cost: 4 bytes an index; allocate() a few draws while a fair part of the table is free. Source: docs/protocol.md,
-// "Route IDs".
+// at random among the free ones of its beginning, at least twice as many as are in use: rules that lie close together
+// are found through fewer pages. The high bits are random and change with each use; 0 is never given out. A freed index
+// rests, so that frames on their way to the old rule never meet a new one. Cost: 4 bytes an index; allocate() a few
+// draws while a fair part of the table is free. Source: docs/protocol.md, "Route IDs".
 #pragma once
 
 #include <algorithm>

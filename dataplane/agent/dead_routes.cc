@@ -39,9 +39,8 @@ bool DeadRoutes::received(const ControlPacket& packet) {
     Be32 route;
     std::memcpy(&route, &packet.payload[i * sizeof(Be32)], sizeof(route));
     const RouteId id{route.get()};
-    const Rule& rule = rules_.at(rules_.index_of(id));
-    if (id != kControlRoute && rule.action != RuleAction::none && rule.route_id == id && rule.in_link == packet.link)
-      died(rule);
+    if (id != kControlRoute && is_for(head_of(rules_.view().at(id)), id, packet.link))
+      died(rules_.at(rules_.index_of(id)));
   }
   return true;
 }

@@ -20,7 +20,7 @@ using namespace sky::test;
 namespace {
 
 constexpr unsigned kWays = 2;
-constexpr uint64_t kRate = 200'000;  // packets a second: what goes through a TUN without waiting there
+constexpr uint64_t kRate = 500'000;  // packets a second
 constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kIntervalNs = kMs;  // of liveness, times three
 constexpr uint64_t kSlackNs = kMs / 2;

@@ -5,7 +5,6 @@
 #include <rte_mbuf.h>
 
 #include <array>
-#include <span>
 
 #include "dataplane/batch.h"
 #include "perf/loop/cases.h"

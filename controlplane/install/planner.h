@@ -45,7 +45,7 @@ const char* name_of(InstallError error);
 
 class Planner {
  public:
-  static constexpr size_t kMostInBatch = 8192;  ///< well within the install ring
+  static constexpr size_t kMostInBatch = 2048;  ///< what a turn of the control plane makes and copies without a pause
 
   explicit Planner(uint64_t grace_ns) : grace_ns_(grace_ns) {}
   Planner(const Planner&) = delete;

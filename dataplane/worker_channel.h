@@ -55,7 +55,7 @@ struct WorkerChannel {
   LocalRing<ControlPacket> down{256};  ///< main core to worker: packets to seal and send
   LocalRing<ControlPacket> up{256};    ///< worker to main core: punts
   static constexpr uint32_t kEvents = 1'024;
-  LocalRing<InstallMessage> events{kEvents};  ///< worker to main core: link_state, chain_confirmed, member_state, miss
+  LocalRing<InstallMessage> events{kEvents};  ///< worker to main core: link_state to circuit_damaged
   /// Someone takes what is punted (main: rw, worker: ro); lists of dead routes are the main core's own and always go.
   std::atomic<bool> takes_punts{true};
   std::atomic<Watch*> watch{nullptr};  ///< what a control plane asked to see (main: rw, worker: ro, once per turn)

@@ -31,7 +31,7 @@ struct Acked {
   InstallError error;
   uint32_t index;
 };
-/// A message of the event ring: link_state, chain_confirmed, member_state, miss.
+/// A message of the event ring: link_state to circuit_damaged of the contract.
 struct DataplaneEvent {
   InstallMessage message;
 };

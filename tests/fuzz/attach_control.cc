@@ -169,7 +169,7 @@ class Siege {
       EXPECT_LE(in->packet.length, in->packet.payload.size());
     }
     if (const auto* told = std::get_if<DataplaneEvent>(&event)) {
-      EXPECT_TRUE(told->message.verb >= Verb::link_state && told->message.verb <= Verb::miss);
+      EXPECT_TRUE(told->message.verb >= Verb::link_state && told->message.verb <= Verb::circuit_damaged);
     }
   }
 

@@ -11,6 +11,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+from stalls import Stalls  # noqa: E402
+
+MOST_STALL_MS = 30  # half of what a live network is silent when a path dies
 SOURCES = ("dataplane", "controlplane", "drivers", "tests", "perf")
 JOBS = len(os.sched_getaffinity(0))
 
@@ -113,8 +117,8 @@ def output_of(words, timeout, env, cwd):
     return output.decode(errors="replace") + note, -1 if note else process.returncode
 
 
-def run_program(name, words, protocol, timeout, env=None, cwd=ROOT):
-    """Runs one test program and counts its cases; returns the text to show."""
+def tried(name, words, protocol, timeout, env=None, cwd=ROOT):
+    """Runs one test program; returns its cases, as (name, outcome), and the text to show."""
     start = time.monotonic()
     try:
         output, code = output_of(words, timeout, {**os.environ, **(env or {})}, cwd)
@@ -126,8 +130,6 @@ def run_program(name, words, protocol, timeout, env=None, cwd=ROOT):
         cases.append((f"exit code {code}", "failed"))
     elif not cases:  # one case by itself, or a program whose cases are gone
         cases.append(("as a whole", "passed") if protocol == "exitcode" else ("no case ran", "failed"))
-    for case, outcome in cases:
-        results.add(f"{name}: {case}", outcome)
     counts = [sum(outcome == word for _, outcome in cases) for word in ("passed", "failed", "skipped")]
     text = f"  {'FAILED' if counts[1] else 'passed'}  {name}: {counts[0]} of {sum(counts)} cases"
     text += f", {counts[2]} skipped" if counts[2] else ""
@@ -137,7 +139,31 @@ def run_program(name, words, protocol, timeout, env=None, cwd=ROOT):
     else:  # the figures that cases note
         notes = {"tap": r"^ok \d+ - (.* \(.*\)) #", "soak": r"^\S+ pass (.*)"}.get(protocol, r"^figure: (.*)")
         text += "".join(f"\n          {line}" for line in re.findall(notes, output, re.M))
+    return cases, text
+
+
+def counted(name, cases, text):
+    for case, outcome in cases:
+        results.add(f"{name}: {case}", outcome)
     return text
+
+
+def run_program(name, *how, **more):
+    """Runs one test program, as tried(), and counts its cases; returns the text to show."""
+    return counted(name, *tried(name, *how, **more))
+
+
+def run_live(name, *how):
+    """run_program() for one whose promises are in milliseconds of a live network.
+
+    What fails while the machine itself stands still for as long as such a promise is run again, twice at most.
+    """
+    for again in (2, 1, 0):
+        with Stalls() as stalls:
+            cases, text = tried(name, *how)
+        if not again or stalls.longest_ms < MOST_STALL_MS or all(outcome != "failed" for _, outcome in cases):
+            return counted(name, cases, text)
+        say(f"{text}\n  again   {name}: the machine stood still for {stalls.longest_ms:.0f} ms meanwhile")
 
 
 def meson_tests(build, suites=None):
@@ -279,7 +305,7 @@ def step_fuzz():
 def step_netns():
     """labs in network namespaces"""
     for script in sorted((ROOT / "tests" / "netns").glob("*.py")):
-        say(run_program(f"netns/{script.stem}", ["/usr/bin/python3", str(script)], "tap", 180))
+        say(run_live(f"netns/{script.stem}", ["/usr/bin/python3", str(script)], "tap", 180))
 
 
 def step_soak():
@@ -288,7 +314,7 @@ def step_soak():
     _, listed = command(*program, "--list")
     rows = re.findall(r"^(\S+) ", listed, re.M)
     for row in rows:
-        say(run_program(f"soak/{row}", [*program, "--ci", row], "soak", 120))
+        say(run_live(f"soak/{row}", [*program, "--ci", row], "soak", 120))
     if not rows:
         check("soak: its rows", listed)
 

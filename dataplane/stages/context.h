@@ -29,6 +29,13 @@ struct PortOutput {
   std::array<uint16_t, kQueues> count{};
   std::array<uint16_t, kQueues> waiting{};  ///< of `count`: what the port left over last time
   bool refused = false;                     ///< it took less than all this turn: not asked again before its end
+
+  /// There is nothing to hand over, nor to say of it.
+  bool idle() const {
+    unsigned any = 0;
+    for (unsigned level = 0; level < kQueues; ++level) any |= count[level] | waiting[level];
+    return any == 0;
+  }
 };
 
 inline constexpr unsigned kMarkedFrom = kBurst;  ///< frames that a port left over: from here on packets are marked
@@ -44,6 +51,13 @@ struct HeldPackets {
   unsigned count = 0;
   uint64_t since_ns;
   std::array<rte_mbuf*, kMaxHeld> packets;
+};
+
+/// Where a walk over all links, or all groups, stands (timers.h).
+struct TimerWalk {
+  size_t at = 0;         ///< whose turn it is
+  uint64_t next_ns = 0;  ///< the first deadline of those before
+  uint64_t due_ns = 0;   ///< when it goes on, or the next one begins
 };
 
 struct Context {
@@ -73,6 +87,8 @@ struct Context {
   std::vector<HeldPackets> held;    ///< capacity kMaxHeldGroups
   std::vector<PortOutput> outputs;  ///< [PortIndex]
   HandshakeRations handshakes;      ///< unauthenticated handshake frames handed to the control plane
+  TimerWalk link_walk{};
+  TimerWalk group_walk{};
   TimerBudget timer_budget{};
   StageClock stage_clock{};
   DamageWatch damage;

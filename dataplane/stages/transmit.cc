@@ -73,6 +73,7 @@ void transmit(Context& context, Batch& batch) noexcept {
 
 void flush(Context& context) noexcept {
   for (size_t port = 0; port < context.outputs.size(); ++port) {
+    if (context.outputs[port].idle()) continue;
     flush_port(context, port);
     context.outputs[port].refused = false;
   }

@@ -146,11 +146,13 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   const TimedObjects& timed = *context_.tables.timed.load(std::memory_order_acquire);
   context_.many_links = timed.links.size() > kManyLinks;
   const uint64_t timed_version = timed.version;
-  if (now_ns >= next_timer_ns_ || timed_version != timed_version_ || context_.timers_due) {
+  if (timed_version != timed_version_ || context_.timers_due) {
     context_.timers_due = false;
     timed_version_ = timed_version;
-    busy |= keep_time();
+    restart_timers(context_);
+    next_timer_ns_ = 0;
   }
+  if (now_ns >= next_timer_ns_) busy |= keep_time();
   flush();
   wake_others(context_);
   context_.count(Counter::loops);

@@ -52,19 +52,44 @@ uint64_t tend_link(Context& context, Link& link, Batch& batch) noexcept {
   return link.liveness.next_deadline_ns(liveness);
 }
 
+/// Goes on with a walk where it stands; `tend` does what is due for one and returns its next deadline.
+template <typename Object, typename Tend>
+void walk(Context& context, TimerWalk& its, const std::vector<Object*>& objects, const Batch& batch,
+          Tend tend) noexcept {
+  if (context.now_ns < its.due_ns) return;
+  const bool paced = objects.size() > kMostTended && context.clock != nullptr;
+  const uint64_t start_ns = paced ? context.clock() : 0;
+  if (its.at == 0) its.next_ns = context.now_ns + kMaxTimerGapNs;
+  for (unsigned tended = 0; its.at < objects.size(); ++tended, ++its.at) {
+    if (tended == kMostTended || batch.full()) {
+      const uint64_t rest_ns = paced ? (context.clock() - start_ns) * TimerBudget::kParts : 0;
+      its.due_ns = context.now_ns + 1 + rest_ns;
+      return;
+    }
+    its.next_ns = std::min(its.next_ns, tend(*objects[its.at]));
+  }
+  its.at = 0;
+  its.due_ns = std::max(its.next_ns, context.now_ns + 1);
+}
+
 }  // namespace
 
 uint64_t run_timers(Context& context, Batch& batch) noexcept {
-  uint64_t next = context.now_ns + kMaxTimerGapNs;
   const TimedObjects& timed = *context.tables.timed.load(std::memory_order_acquire);
-  for (Link* link : timed.links) {
-    if (link->owner() != context.number) continue;
-    next = std::min(next, tend_link(context, *link, batch));
+  walk(context, context.link_walk, timed.links, batch,
+       [&](Link& link) { return link.owner() == context.number ? tend_link(context, link, batch) : UINT64_MAX; });
+  walk(context, context.group_walk, timed.groups, batch,
+       [&](Group& group) { return probe_group(context, group, batch); });
+  return std::min(context.link_walk.due_ns, context.group_walk.due_ns);
+}
+
+void restart_timers(Context& context) noexcept {
+  for (TimerWalk* each : {&context.link_walk, &context.group_walk}) {
+    if (each->at == 0)
+      each->due_ns = 0;
+    else
+      each->next_ns = 0;  // those that were passed are asked again, once the walk under way is over
   }
-  for (Group* group : timed.groups) {
-    next = std::min(next, probe_group(context, *group, batch));
-  }
-  return std::max(next, context.now_ns + 1);
 }
 
 }  // namespace sky::dataplane

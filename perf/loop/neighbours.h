@@ -31,7 +31,17 @@ struct Neighbours {
   uint16_t mtu = 1500;
 };
 
+/// Frames that wait at the ports are taken away; returns how many.
+inline unsigned discard_all(test::Node& node) {
+  unsigned frames = 0;
+  for (unsigned port = 0; port < node.ports(); ++port) {
+    while (node.port(port).discard()) ++frames;
+  }
+  return frames;
+}
+
 inline std::vector<test::LinkPeer> add_neighbours(test::Node& node, const Neighbours& wanted) {
+  constexpr unsigned kMostTurns = 10'000;
   constexpr unsigned kAtOnce = 512;  // of which all pings find room
   std::vector<test::LinkPeer> peers;
   for (unsigned done = 0; done < wanted.count; done += kAtOnce) {
@@ -51,10 +61,12 @@ inline std::vector<test::LinkPeer> add_neighbours(test::Node& node, const Neighb
     node.install(installs);
     for (unsigned ping = 0; ping < 3 * count; ++ping)
       node.port(wanted.port).push(peers[done + ping % count].ping(true, 1'000'000));
-    for (unsigned burst = 0; burst <= 3 * count; burst += dataplane::kBurst) node.worker_turn();
-    for (unsigned port = 0; port < node.ports(); ++port) {
-      while (node.port(port).discard()) {
-      }
+    const auto is_up = [&](const test::LinkPeer& peer) { return node.tables->links_up.test(LinkIndex{peer.link}); };
+    // A walk over all links takes many turns; who is not up after so many has no case that would work.
+    for (unsigned turns = 0; turns < kMostTurns && !std::all_of(peers.begin() + done, peers.end(), is_up); ++turns) {
+      node.pass(1);
+      node.worker_turn();
+      discard_all(node);
     }
   }
   return peers;
@@ -62,15 +74,6 @@ inline std::vector<test::LinkPeer> add_neighbours(test::Node& node, const Neighb
 
 inline test::LinkPeer add_neighbour(test::Node& node, uint16_t link, unsigned port) {
   return std::move(add_neighbours(node, {.first = link, .count = 1, .port = port}).front());
-}
-
-/// Frames that wait at the ports are taken away; returns how many.
-inline unsigned discard_all(test::Node& node) {
-  unsigned frames = 0;
-  for (unsigned port = 0; port < node.ports(); ++port) {
-    while (node.port(port).discard()) ++frames;
-  }
-  return frames;
 }
 
 /// The first pings and probes leave; from here on time stands still and no timer comes due.

@@ -2,6 +2,7 @@
 // one millisecond.
 #include <functional>
 
+#include "dataplane/stages/timers.h"
 #include "tests/packet/crossroads.h"
 
 namespace sky::test {
@@ -285,6 +286,95 @@ TEST_F(LivenessTest, ALinkThatIsDeletedIsTendedNoMore) {
   ping();
   node.turn();
   EXPECT_EQ(1, node.change().unknown_link);
+}
+
+/// More links than a turn tends.
+class ManyLinks : public testing::Test {
+ protected:
+  static constexpr unsigned kLinks = 2 * dataplane::kMostTended + 88;
+
+  static NodeConfig config() {
+    NodeConfig config{.ports = 1, .ring_frames = 2048};
+    config.capacities.links = 1024;
+    return config;
+  }
+  void install(uint64_t interval_ms) {
+    std::vector<InstallMessage> installs;
+    for (uint16_t i = 1; i <= kLinks; ++i) {
+      LinkPeer& peer = peers.emplace_back(i, static_cast<uint16_t>(2000 + i), i);
+      peer.node_mac = node.port(0).port().mac();
+      auto its = link_installs(peer, 0);
+      auto link = its[0].as<LinkMessage>();
+      link.interval_us = static_cast<uint32_t>(interval_ms * 1'000);
+      its[0] = message(link);
+      std::ranges::copy(its, std::back_inserter(installs));
+    }
+    ASSERT_TRUE(node.try_install(installs, false));
+  }
+  void turn(uint64_t after_ns) {
+    node.pass(after_ns);
+    node.worker_turn();
+  }
+  uint64_t sent_by(const LinkPeer& peer) { return node.tables->stats.links(0)[peer.link].transmitted.get(); }
+  bool up(const LinkPeer& peer) { return node.tables->links_up.test(LinkIndex{peer.link}); }
+
+  Node node{config()};
+  std::vector<LinkPeer> peers;
+};
+
+TEST_F(ManyLinks, SendTheirFirstPingsAFullBatchATurn) {
+  install(1'000);
+  for (unsigned turns = 1; turns <= kLinks / dataplane::kBurst + 1; ++turns) {
+    turn(1);
+    const auto sent = std::ranges::count_if(peers, [this](const LinkPeer& peer) { return sent_by(peer) == 1; });
+    EXPECT_EQ(std::min(turns * dataplane::kBurst, kLinks), sent);
+  }
+  EXPECT_EQ(kLinks, node.port(0).pop_all().size());
+}
+
+TEST_F(ManyLinks, AreWalkedAPartATurn) {
+  install(1'000);
+  for (unsigned turns = 0; turns <= kLinks / dataplane::kBurst + 1; ++turns) turn(1);
+  for (LinkPeer& peer : peers) node.port(0).push(peer.ping(true, 1'000'000));
+  do turn(1);
+  while (node.change().received != 0);
+  const auto heard = [this] {
+    return std::ranges::count_if(
+        peers, [this](const LinkPeer& peer) { return node.tables->stats.links(0)[peer.link].heard_ns.get() != 0; });
+  };
+  turn(dataplane::kMaxTimerGapNs);
+  EXPECT_EQ(dataplane::kMostTended, heard());
+  turn(1);
+  EXPECT_EQ(2 * dataplane::kMostTended, heard());
+  turn(1);
+  EXPECT_EQ(kLinks, heard());
+  node.port(0).pop_all();
+}
+
+/// Against what each link by itself would do: a ping an interval, up by three of the peer's, down when it is silent.
+TEST_F(ManyLinks, KeepToTheirTimes) {
+  constexpr uint64_t kIntervals = 20, kTurnNs = 50'000;
+  install(kIntervalMs);
+  const auto pass = [this](uint64_t intervals, unsigned every) {
+    for (uint64_t i = 0; i < intervals; ++i) {
+      for (size_t at = 0; at < peers.size(); at += every) node.port(0).push(peers[at].ping(true, kIntervalMs * 1'000));
+      for (uint64_t ns = 0; ns < kIntervalMs * kMs; ns += kTurnNs) turn(kTurnNs);
+      node.port(0).pop_all();
+    }
+  };
+  pass(4, 1);
+  for (const LinkPeer& peer : peers) ASSERT_TRUE(up(peer)) << peer.link;
+  std::vector<uint64_t> before;
+  for (const LinkPeer& peer : peers) before.push_back(sent_by(peer));
+  pass(kIntervals, 1);
+  for (size_t i = 0; i < peers.size(); ++i)
+    EXPECT_NEAR(static_cast<double>(kIntervals), static_cast<double>(sent_by(peers[i]) - before[i]), 1.0);
+  pass(2, 2);  // every second one falls silent
+  for (const LinkPeer& peer : peers) ASSERT_TRUE(up(peer)) << peer.link;
+  pass(1, 2);
+  for (unsigned turns = 0; turns < kLinks / dataplane::kBurst; ++turns) turn(kTurnNs);
+  for (size_t i = 0; i < peers.size(); ++i) EXPECT_EQ(i % 2 == 0, up(peers[i])) << peers[i].link;
+  node.port(0).pop_all();
 }
 
 }  // namespace

@@ -302,8 +302,8 @@ void Process::run(int stop_descriptor) {
 uint64_t Process::turn(uint64_t now_ns) {
   tables_->begin_turn(now_ns);
   agent_->turn(now_ns);
-  const bool more = dead_routes_->turn();
-  tables_->end_turn(events_);
+  bool more = dead_routes_->turn();
+  more |= tables_->end_turn(events_);
   agent_->report(events_);
   if (const uint64_t batches = stats_.header().batches.get(); batches != batches_seen_) {
     batches_seen_ = batches;

@@ -5,6 +5,20 @@
 
 namespace sky::dataplane {
 
+namespace {
+
+/// Those from `next` on, at most kMostTicked; true when there are more, and `next` is where to go on.
+template <typename Tick>
+bool tick_some(const std::set<uint32_t>& indices, uint32_t& next, Tick tick) {
+  auto at = indices.lower_bound(next);
+  for (unsigned ticked = 0; at != indices.end() && ticked < Tables::kMostTicked; ++at, ++ticked) tick(*at);
+  const bool more = at != indices.end();
+  next = more ? *at : 0;
+  return more;
+}
+
+}  // namespace
+
 Tables::Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& keys, Stats stats_page,
                std::unique_ptr<DestinationMap> destination_map)
     : links(config.capacities.links),
@@ -31,10 +45,13 @@ void Tables::begin_turn(uint64_t now_ns) {
   round_ = {now_ns, quiescence_.begin(now_ns)};
 }
 
-void Tables::end_turn(std::vector<InstallMessage>& events) {
-  for (const uint32_t index : link_indices_) tick_link(*links.find(index), events);
-  for (const uint32_t index : session_indices_) tick_session(*sessions.find(index), events);
+bool Tables::end_turn(std::vector<InstallMessage>& events) {
+  tick_unready(events);
+  bool more = tick_some(link_indices_, next_link_, [&](uint32_t index) { tick_link(*links.find(index), events); });
+  more |=
+      tick_some(session_indices_, next_session_, [&](uint32_t index) { tick_session(*sessions.find(index), events); });
   quiescence_.end();
+  return more;
 }
 
 void Tables::circuit_died(RouteId consume, std::vector<InstallMessage>& events) {
@@ -84,6 +101,18 @@ bool Tables::settled() {
   });
   // A worker that hangs ends no grace: what the next batches would replace must not pile up.
   return unready_.empty() && quiescence_.limbo_size() <= kMaxBatch;
+}
+
+/// Out of their order: the batch's ack waits for these.
+void Tables::tick_unready(std::vector<InstallMessage>& events) {
+  for (size_t i = 0; i < std::min<size_t>(unready_.size(), kMostTicked); ++i) {
+    const auto [owner, index] = unready_[i];
+    if (owner == KeyOwner::link) {
+      if (Link* link = links.find(index); link != nullptr) tick_link(*link, events);
+    } else if (Session* session = sessions.find(index); session != nullptr) {
+      tick_session(*session, events);
+    }
+  }
 }
 
 void Tables::confirm(KeyRing& ring, KeyOwner owner, uint32_t index, std::vector<InstallMessage>& events) {

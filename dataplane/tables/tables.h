@@ -68,8 +68,11 @@ class Tables final : public TableView, public Applier, public Dumper {
 
   // Main core, once per turn: before and after everything else that touches the tables.
   void begin_turn(uint64_t now_ns);
-  /// Steps keys; chain_confirmed events go to `events`. Ends with the start of a grace period.
-  void end_turn(std::vector<InstallMessage>& events);
+  /// Steps keys, of at most kMostTicked links and as many sessions and what the batch at hand waits for;
+  /// chain_confirmed events go to `events`. Ends with the start of a grace period. True when others wait for the next
+  /// turn.
+  bool end_turn(std::vector<InstallMessage>& events);
+  static constexpr unsigned kMostTicked = 1'024;
   /// The circuit whose opposite direction ends at this rule died behind a far link: its group moves to another member
   /// until its probes are answered again. Of a member that lived, the event goes to `events`.
   void circuit_died(RouteId consume, std::vector<InstallMessage>& events);
@@ -139,6 +142,7 @@ class Tables final : public TableView, public Applier, public Dumper {
   void leave_to_another(Group& group, uint8_t slot);
   void replace_view(Group& group, std::unique_ptr<GroupView> view);
   void publish_timed();
+  void tick_unready(std::vector<InstallMessage>& events);
   void tick_link(Link& link, std::vector<InstallMessage>& events);
   void tick_session(Session& session, std::vector<InstallMessage>& events);
   void confirm(KeyRing& ring, KeyOwner owner, uint32_t index, std::vector<InstallMessage>& events);
@@ -155,7 +159,8 @@ class Tables final : public TableView, public Applier, public Dumper {
   bool timed_stale_ = false;
   uint64_t copy_windows_bytes_ = 0;  ///< in use
 
-  // What stands, for walks of the main core.
+  // What stands, for walks of the main core, and which ticks next.
+  uint32_t next_link_ = 0, next_session_ = 0;
   std::set<uint32_t> link_indices_;
   std::set<uint32_t> session_indices_;
   std::set<uint32_t> group_indices_;

@@ -505,5 +505,44 @@ TEST_F(Keys, WithoutASessionKeyNothingGoesOut) {
   EXPECT_EQ((Change{.injected_tun = 1, .no_send_key = 1}), node.change());
 }
 
+// --- more than a turn of the main core ticks
+
+TEST(ManyKeys, EachHasItsTurn) {
+  constexpr unsigned kLinks = 2 * dataplane::Tables::kMostTicked + 100;
+  NodeConfig config{.ports = 1, .ring_frames = 4096};
+  config.capacities.links = 4096;
+  Node node(config);
+  std::vector<LinkPeer> peers;
+  std::vector<InstallMessage> installs;
+  for (uint16_t i = 1; i <= kLinks; ++i) {
+    LinkPeer& peer = peers.emplace_back(i, static_cast<uint16_t>(5000 + i), i);
+    peer.node_mac = node.port(0).port().mac();
+    std::ranges::copy(link_installs(peer, 0), std::back_inserter(installs));
+  }
+  node.install(installs);
+  node.events();
+  for (LinkPeer& peer : peers) node.port(0).push(peer.seal(packet(kKeepAlive, 0)));
+  node.change();
+  do node.worker_turn();
+  while (node.change().received != 0);
+
+  std::vector<unsigned> confirmed(kLinks + 1);
+  const auto turn = [&] {
+    node.main_turn();
+    unsigned now = 0;
+    for (const InstallMessage& event : node.events()) {
+      if (event.verb != Verb::chain_confirmed) continue;
+      ++confirmed[event.as<ChainConfirmedEvent>().index];
+      ++now;
+    }
+    return now;
+  };
+  std::vector<unsigned> each_turn;
+  for (int turns = 0; turns < 4; ++turns) each_turn.push_back(turn());
+  EXPECT_EQ(kLinks, std::ranges::count(confirmed, 1u)) << "each of them once";
+  for (const unsigned now : each_turn) EXPECT_LE(now, dataplane::Tables::kMostTicked);
+  node.port(0).pop_all();
+}
+
 }  // namespace
 }  // namespace sky::test

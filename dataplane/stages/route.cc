@@ -53,10 +53,13 @@ bool within_rate(Context& context, RouteId id, const Slot& slot) noexcept {
   context.stats_of(*slot.link).demoted.add(1);
 }
 
-/// Whether the neighbour keeps to what is taken of it; a drop if not.
+/// Whether the neighbour keeps to what is taken of it; a drop if not. That a rate comes or goes the link's admission
+/// may know before its configuration, or after.
 [[gnu::noinline]] bool within_all(Context& context, Slot& slot) noexcept {
   const LinkConfig& config = *slot.link->config.load(std::memory_order_acquire);
-  if (config.all.passes(slot.link->lanes[context.number].worker->all, context.now_ns, slot.length)) return true;
+  if (!config.all.limits() ||
+      config.all.passes(slot.link->lanes[context.number].worker->all, context.now_ns, slot.length))
+    return true;
   context.stats_of(*slot.link).over_rate.add(1);
   return refuse(slot, Drop::over_rate);
 }

@@ -333,5 +333,15 @@ TEST_F(StuckPort, MarksCapablePacketsBeforeItDropsAny) {
   node.change();
 }
 
+/// Two words say that a link has a rate: a worker may see one of them before the other.
+TEST_F(Forward, AdmissionMayKnowOfARateThatTheConfigurationDoesNot) {
+  node.install({message(forward_put(kRoute, left.link, right.link, kNext))});
+  auto& admission = node.tables->links.find(left.link)->admission;
+  dataplane::Admission limited = admission.load();
+  limited.limited = true;
+  admission.store(limited);
+  EXPECT_EQ(1u, send(left, packet(17, kRoute, pattern(50))).size());
+}
+
 }  // namespace
 }  // namespace sky::test

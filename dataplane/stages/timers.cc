@@ -59,17 +59,19 @@ void walk(Context& context, TimerWalk& its, const std::vector<Object*>& objects,
   if (context.now_ns < its.due_ns) return;
   const bool paced = objects.size() > kMostTended && context.clock != nullptr;
   const uint64_t start_ns = paced ? context.clock() : 0;
+  const auto go_on_after = [&] {
+    return context.now_ns + 1 + (paced ? std::min((context.clock() - start_ns) * TimerBudget::kParts, kMostRestNs) : 0);
+  };
   if (its.at == 0) its.next_ns = context.now_ns + kMaxTimerGapNs;
   for (unsigned tended = 0; its.at < objects.size(); ++tended, ++its.at) {
     if (tended == kMostTended || batch.full()) {
-      const uint64_t rest_ns = paced ? (context.clock() - start_ns) * TimerBudget::kParts : 0;
-      its.due_ns = context.now_ns + 1 + rest_ns;
+      its.due_ns = go_on_after();
       return;
     }
     its.next_ns = std::min(its.next_ns, tend(*objects[its.at]));
   }
   its.at = 0;
-  its.due_ns = std::max(its.next_ns, context.now_ns + 1);
+  its.due_ns = std::max(its.next_ns, go_on_after());
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 // here are added to `batch`, sealed and sent like any other.
 //
 // Links and groups are walked by themselves, each in the order of the tables. A turn's part of a walk ends after
-// kMostTended of them or with a full batch, and it goes on when that part was a twentieth of the time (TimerBudget): so
-// many links make their walk slow, and no packet waits for it.
+// kMostTended of them or with a full batch. Where there are more than a part takes, the next one waits until this one
+// was a twentieth of the time: so many links make their walk slow, and no packet waits for it.
 #pragma once
 
 #include "dataplane/stages/context.h"
@@ -17,5 +17,7 @@ void restart_timers(Context& context) noexcept;
 
 inline constexpr uint64_t kMaxTimerGapNs = 100'000'000;
 inline constexpr unsigned kMostTended = 256;
+/// Between two parts: one that took longer than a twentieth of this was held up by the machine.
+inline constexpr uint64_t kMostRestNs = 1'000'000;
 
 }  // namespace sky::dataplane

@@ -317,6 +317,11 @@ class ManyLinks : public testing::Test {
   }
   uint64_t sent_by(const LinkPeer& peer) { return node.tables->stats.links(0)[peer.link].transmitted.get(); }
   bool up(const LinkPeer& peer) { return node.tables->links_up.test(LinkIndex{peer.link}); }
+  /// How many were tended since their peers were heard.
+  unsigned heard() {
+    return static_cast<unsigned>(std::ranges::count_if(
+        peers, [this](const LinkPeer& peer) { return node.tables->stats.links(0)[peer.link].heard_ns.get() != 0; }));
+  }
 
   Node node{config()};
   std::vector<LinkPeer> peers;
@@ -338,16 +343,33 @@ TEST_F(ManyLinks, AreWalkedAPartATurn) {
   for (LinkPeer& peer : peers) node.port(0).push(peer.ping(true, 1'000'000));
   do turn(1);
   while (node.change().received != 0);
-  const auto heard = [this] {
-    return std::ranges::count_if(
-        peers, [this](const LinkPeer& peer) { return node.tables->stats.links(0)[peer.link].heard_ns.get() != 0; });
-  };
   turn(dataplane::kMaxTimerGapNs);
   EXPECT_EQ(dataplane::kMostTended, heard());
   turn(1);
   EXPECT_EQ(2 * dataplane::kMostTended, heard());
   turn(1);
   EXPECT_EQ(kLinks, heard());
+  node.port(0).pop_all();
+}
+
+uint64_t held_up() noexcept {
+  static uint64_t now_ns = 0;
+  return now_ns += 100 * kMs;
+}
+
+TEST_F(ManyLinks, RestNoLongerForAMachineThatStoodStill) {
+  install(1'000);
+  for (unsigned turns = 0; turns <= kLinks / dataplane::kBurst + 1; ++turns) turn(1);
+  for (LinkPeer& peer : peers) node.port(0).push(peer.ping(true, 1'000'000));
+  do turn(1);
+  while (node.change().received != 0);
+  node.worker().context().clock = held_up;
+  turn(dataplane::kMaxTimerGapNs);
+  EXPECT_EQ(dataplane::kMostTended, heard());
+  turn(dataplane::kMostRestNs);
+  EXPECT_EQ(dataplane::kMostTended, heard());
+  turn(1);
+  EXPECT_EQ(2 * dataplane::kMostTended, heard());
   node.port(0).pop_all();
 }
 

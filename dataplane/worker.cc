@@ -193,8 +193,8 @@ bool Worker::poll_port(PortIndex index) noexcept {
   context_.count(Counter::received, n);
   stats.received.add(n);
   stats.received_bytes.add(classify(context_, index, {frames.data(), n}, batch_));
+  settle(context_, batch_, Stage::classify, n);
   if (batch_.count == 0) return true;
-  settle(context_, batch_, Stage::classify);
   open(context_, batch_);
   settle(context_, batch_, Stage::open);
   process_opened(batch_);

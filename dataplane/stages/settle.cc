@@ -32,19 +32,18 @@ void move(const Slot& from, Slot& to) noexcept {
 
 }  // namespace
 
-void settle(Context& context, Batch& batch, Stage stage, Batch* egress) noexcept {
+void settle(Context& context, Batch& batch, Stage stage, unsigned came, Batch* egress) noexcept {
   if (context.watch != nullptr) [[unlikely]]
     observe(context, batch, stage);
-  const unsigned came = batch.count;
   unsigned kept = go_on(batch);
-  if (kept == came) return context.stage_clock.lap(context.stats, stage, came);
+  if (kept == batch.count) return context.stage_clock.lap(context.stats, stage, came);
 
   Ended ended;
   const auto end = [&](const Slot& slot, Counter counter) {
     context.count(counter);
     ended.add(slot.mbuf);
   };
-  for (unsigned i = kept; i < came; ++i) {
+  for (unsigned i = kept; i < batch.count; ++i) {
     Slot& slot = batch.slots[i];
     switch (slot.verdict) {
       case Verdict::next:

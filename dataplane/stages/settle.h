@@ -9,8 +9,11 @@
 
 namespace sky::dataplane {
 
-/// `stage` wrote the verdicts. `egress` may be nullptr where no stage gives that verdict; it must have room for the
-/// batch.
-void settle(Context& context, Batch& batch, Stage stage, Batch* egress = nullptr) noexcept;
+/// `stage` wrote the verdicts; `came` came into it, with those that it dropped itself. `egress` may be nullptr where no
+/// stage gives that verdict; it must have room for the batch.
+void settle(Context& context, Batch& batch, Stage stage, unsigned came, Batch* egress = nullptr) noexcept;
+inline void settle(Context& context, Batch& batch, Stage stage, Batch* egress = nullptr) noexcept {
+  settle(context, batch, stage, batch.count, egress);
+}
 
 }  // namespace sky::dataplane

@@ -20,20 +20,31 @@ TEST_F(StageClock, CountsWhatComesIntoEachStageOfATimedTurn) {
   for (unsigned turn = 0; turn < kTimed * kTurnsPerTimed; ++turn) {
     Bytes forged = left.seal(packet(17, kRoute, pattern(50)));
     forged.back() ^= 1;
-    node.exchange(0, {left.seal(packet(17, kRoute, pattern(50))), left.seal(packet(17, kRoute, pattern(50))), forged});
+    node.exchange(
+        0, {left.seal(packet(17, kRoute, pattern(50))), Bytes(60), left.seal(packet(17, kRoute, pattern(50))), forged});
   }
 
   const auto grew = [&](Stage stage) {
     const auto now = sum_of(of(stage)), then = before[static_cast<size_t>(stage)];
     return std::array{now[0] - then[0], now[1] - then[1]};
   };
-  for (const Stage all : {Stage::receive, Stage::classify, Stage::open})
-    EXPECT_EQ((std::array<uint64_t, 2>{kTimed, 3 * kTimed}), grew(all)) << static_cast<int>(all);
+  for (const Stage all : {Stage::receive, Stage::classify})
+    EXPECT_EQ((std::array<uint64_t, 2>{kTimed, 4 * kTimed}), grew(all)) << static_cast<int>(all);
+  EXPECT_EQ((std::array<uint64_t, 2>{kTimed, 3 * kTimed}), grew(Stage::open));
   for (const Stage good : {Stage::route, Stage::seal, Stage::transmit})
     EXPECT_EQ((std::array<uint64_t, 2>{kTimed, 2 * kTimed}), grew(good)) << static_cast<int>(good);
   for (const Stage none : {Stage::egress, Stage::ingress, Stage::take_over, Stage::hold})
     EXPECT_EQ((std::array<uint64_t, 2>{0, 0}), grew(none)) << static_cast<int>(none);
   EXPECT_GT(of(Stage::open).clocks.get(), clocks);
+}
+
+TEST_F(StageClock, CountsNoiseThatGoesNoFurther) {
+  const uint64_t packets = of(Stage::classify).packets.get(), clocks = of(Stage::classify).clocks.get();
+  const uint64_t opened = of(Stage::open).packets.get();
+  for (unsigned turn = 0; turn < kTurnsPerTimed; ++turn) node.exchange(0, {Bytes(60), Bytes(60)});
+  EXPECT_EQ(packets + 2, of(Stage::classify).packets.get());
+  EXPECT_GT(of(Stage::classify).clocks.get(), clocks);
+  EXPECT_EQ(opened, of(Stage::open).packets.get());
 }
 
 }  // namespace

@@ -53,15 +53,22 @@ void Planner::want(const InstallMessage& row) {
   const RowKey key = key_of(plain).value();
   wanted_.insert_or_assign(key, plain);
   refused_.erase(key);
-  differs_.insert(key);
+  compare(key);
   orphans_.erase(key);
   if (key.table == Table::rules) rules_.insert(key);
+}
+
+/// With the next batch that has room for it: what is wanted with what stands.
+void Planner::compare(const RowKey& key) {
+  const bool wanted = wanted_.contains(key);
+  (wanted ? to_put_ : to_delete_).insert(key);
+  (wanted ? to_delete_ : to_put_).erase(key);
 }
 
 void Planner::erase(const RowKey& key) {
   refused_.erase(key);
   if (wanted_.erase(key) == 0) return;
-  differs_.insert(key);
+  compare(key);
   if (key.table == Table::links || key.table == Table::sessions) drop_chains(key);
 }
 
@@ -91,7 +98,8 @@ void Planner::attach(const std::vector<InstallMessage>& rows, TimeNs now) {
   attached_ = true;
   stands_.clear();
   orphans_.clear();
-  differs_.clear();
+  to_put_.clear();
+  to_delete_.clear();
   wanted_.merge(refused_);  // another dataplane, or another day: it may take them now
   refused_.clear();
   for (const InstallMessage& row : rows) {
@@ -101,7 +109,7 @@ void Planner::attach(const std::vector<InstallMessage>& rows, TimeNs now) {
     if (!wanted_.contains(key)) orphans_.emplace(key, now + grace_ns_);
     if (key.table == Table::rules) rules_.insert(key);
   }
-  for (const auto& key : wanted_ | std::views::keys) differs_.insert(key);
+  for (const auto& key : wanted_ | std::views::keys) to_put_.insert(to_put_.end(), key);
   for (const RowKey& key : std::set(rules_)) note_gone(key);
 }
 
@@ -127,7 +135,7 @@ void Planner::tick(TimeNs now) {
   if (!attached_) return;
   std::erase_if(orphans_, [&](const auto& orphan) {
     if (orphan.second > now) return false;
-    differs_.insert(orphan.first);
+    compare(orphan.first);
     return true;
   });
 }
@@ -143,25 +151,19 @@ std::vector<Waiter> Planner::take_done() {
 }
 
 void Planner::add_puts(std::vector<InstallMessage>& messages) {
-  for (auto at = differs_.begin(); at != differs_.end() && messages.size() < kMostInBatch;) {
-    const auto row = wanted_.find(*at);
-    if (row == wanted_.end()) {
-      ++at;
-      continue;
-    }
+  for (auto at = to_put_.begin(); at != to_put_.end() && messages.size() < kMostInBatch; at = to_put_.erase(at)) {
+    const InstallMessage& row = wanted_.at(*at);
     const auto standing = stands_.find(*at);
-    if (standing == stands_.end() || !same_row(row->second, standing->second)) messages.push_back(row->second);
-    at = differs_.erase(at);
+    if (standing == stands_.end() || !same_row(row, standing->second)) messages.push_back(row);
   }
 }
 
 void Planner::add_deletes(std::vector<InstallMessage>& messages) {
-  while (!differs_.empty() && messages.size() < kMostInBatch) {
-    const auto last = std::prev(differs_.end());
-    if (wanted_.contains(*last)) return;  // puts that did not fit go first
-    if (stands_.contains(*last)) messages.push_back(delete_of(*last));
-    note_gone(*last);
-    differs_.erase(last);
+  while (to_put_.empty() && !to_delete_.empty() && messages.size() < kMostInBatch) {
+    const RowKey last = *to_delete_.rbegin();
+    if (stands_.contains(last)) messages.push_back(delete_of(last));
+    note_gone(last);
+    to_delete_.erase(last);
   }
 }
 
@@ -175,7 +177,7 @@ std::optional<Install> Planner::next_batch() {
   std::vector<InstallMessage> messages;
   add_puts(messages);
   add_deletes(messages);
-  const bool owners_stand = differs_.empty() || differs_.begin()->table > Table::sessions;
+  const bool owners_stand = to_put_.empty() || to_put_.begin()->table > Table::sessions;
   if (owners_stand) {
     messages.insert(messages.end(), chains_.begin(), chains_.end());
     wipe(chains_);
@@ -185,7 +187,7 @@ std::optional<Install> Planner::next_batch() {
     return std::nullopt;
   }
   in_flight_.emplace(Batch{.generation = ++generation_, .messages = messages, .waiters = {}});
-  if (differs_.empty()) in_flight_->waiters = take_waiting();
+  if (nothing_to_do()) in_flight_->waiters = take_waiting();
   return Install{.generation = generation_, .messages = std::move(messages)};
 }
 
@@ -222,9 +224,9 @@ void Planner::retry(const InstallMessage& message) {
   if (message.verb == Verb::put_key_chain) {
     put_chain(message.as<KeyChainMessage>());
   } else if (const auto key = key_of(message)) {
-    differs_.insert(*key);
+    compare(*key);
   } else if (const auto deleted = deleted_key(message)) {
-    differs_.insert(*deleted);
+    compare(*deleted);
   }
 }
 
@@ -233,7 +235,7 @@ void Planner::unwant(const RowKey& key, const InstallMessage& row) {
   const auto wanted = wanted_.find(key);
   if (wanted == wanted_.end() || !same_row(wanted->second, row)) return;
   refused_.insert(wanted_.extract(wanted));
-  differs_.insert(key);
+  compare(key);
 }
 
 std::vector<RefusedMessage> Planner::acked(const Acked& ack) {

@@ -2,8 +2,8 @@
 // what stands (by dumps and acks), and sends the difference, one batch at a time; what changes meanwhile goes with the
 // next. So the state after any loss, refusal or restart is put right by the same comparison.
 //
-//   wanted --put, erase--> differs --next_batch--> in flight --acked--> stands
-//                             ^-------- refused: all but the culprit ----+
+//   wanted --put, erase--> to put, to delete --next_batch--> in flight --acked--> stands
+//                              ^------------ refused: all but the culprit ----------+
 //
 // A row found standing that nobody wants is an orphan: it is left alone for a grace, then deleted. A key chain is no
 // row: it goes out once, and is lost with the attachment. Memory: two rows of 64 bytes and their keys for each object.
@@ -83,7 +83,7 @@ class Planner {
 
   /// Wanted, standing, or not known to be gone.
   bool knows(const RowKey& key) const {
-    return wanted_.contains(key) || stands_.contains(key) || differs_.contains(key);
+    return wanted_.contains(key) || stands_.contains(key) || to_delete_.contains(key);
   }
   bool attached() const { return attached_; }
   bool in_flight() const { return in_flight_.has_value(); }
@@ -92,7 +92,7 @@ class Planner {
   /// The attachment itself is wrong: nothing more is sent on it.
   bool stalled() const { return stalled_; }
   size_t rows() const { return wanted_.size(); }
-  size_t pending() const { return differs_.size(); }
+  size_t pending() const { return to_put_.size() + to_delete_.size(); }
   size_t orphans() const { return orphans_.size(); }
 
  private:
@@ -103,6 +103,8 @@ class Planner {
   };
 
   void want(const InstallMessage& row);
+  void compare(const RowKey& key);
+  bool nothing_to_do() const { return to_put_.empty() && to_delete_.empty(); }
   std::vector<Waiter> take_waiting();
   void unwant(const RowKey& key, const InstallMessage& row);
   void add_puts(std::vector<InstallMessage>& messages);
@@ -118,8 +120,8 @@ class Planner {
   std::map<RowKey, InstallMessage> wanted_;
   std::map<RowKey, InstallMessage> stands_;
   std::map<RowKey, InstallMessage> refused_;  ///< wanted, and not taken by this dataplane: for the next attachment
-  std::set<RowKey> differs_;
-  std::map<RowKey, TimeNs> orphans_;  ///< until when each is left alone
+  std::set<RowKey> to_put_, to_delete_;       ///< what is to be compared, wanted or not
+  std::map<RowKey, TimeNs> orphans_;          ///< until when each is left alone
   std::vector<InstallMessage> chains_;
   std::vector<Waiter> waiting_;  ///< in the order they came
   std::set<Waiter> asked_;       ///< the same

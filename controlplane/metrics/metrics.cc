@@ -161,7 +161,8 @@ void kept_rtt(const Look& look, Samples& samples) {
   if (look.context.counters == nullptr) return;
   const auto& stats = look.context.counters->members();
   for (const GroupSnapshot& group : kept_groups(look)) {
-    const auto used = std::ranges::max_element(group.members, {}, &MemberSnapshot::weight);
+    const auto used = std::ranges::max_element(
+        group.members, {}, [](const MemberSnapshot& member) { return std::pair(member.live, member.weight); });
     if (used == group.members.end() || !used->live) continue;
     const size_t at = size_t{to_underlying(group.index)} * kMaxMembers + used->slot;
     const uint64_t rtt_ns = at < stats.size() ? stats[at](&MemberStats::rtt_ns) : 0;

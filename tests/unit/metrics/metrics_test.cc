@@ -247,6 +247,21 @@ TEST_F(MetricsTest, WhatIsNotKnownIsAbsent) {
   }
 }
 
+TEST_F(MetricsTest, TheRoundTripIsThatOfTheCircuitThatTrafficTakes) {
+  auto& members = snapshot.groups[0].members;
+  const auto at = [&](size_t which) -> MemberStats& {
+    return member(size_t{to_underlying(snapshot.groups[0].index)} * kMaxMembers + members[which].slot);
+  };
+  at(0).rtt_ns.set(3'000'000);
+  at(1).rtt_ns.set(1'000'000);
+  members[0].weight = 0;
+  members[1].weight = 1;
+  members[0].live = members[1].live = true;
+  EXPECT_EQ(scrape().series["skyedge_kept_rtt_seconds{node=\"d1\"}"], 0.001);
+  members[1].live = false;
+  EXPECT_EQ(scrape().series["skyedge_kept_rtt_seconds{node=\"d1\"}"], 0.003) << "a standby carries it";
+}
+
 /// Groups of nodes that are not kept come and go with the network's wishes, and add no series.
 TEST_F(MetricsTest, TheNetworkAddsNoSeries) {
   const size_t before = scrape().series.size();

@@ -168,11 +168,9 @@ void Daemon::serve_api() {
   auto server = HttpServer::listen(router_.api_socket, [this](const Request& request, HttpServer::Responder respond) {
     api_.handle(request, std::move(respond));
   });
-  if (!server) {
-    if (std::exchange(server_error_, server.error().message) != server_error_) log_warning("{}", server_error_);
-    return;
-  }
-  if (auto taken = server_.take(std::move(*server)); !taken) log_error("{}", taken.error().message);
+  const Result<> taken = server ? server_.take(std::move(*server)) : std::unexpected(server.error());
+  std::string error = taken ? "" : taken.error().message;
+  if (std::exchange(server_error_, std::move(error)) != server_error_ && !taken) log_warning("{}", server_error_);
 }
 
 /// An address that is not there yet, such as one of the TUN, or that another process still has, is waited for: traffic

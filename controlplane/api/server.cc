@@ -41,11 +41,12 @@ Result<Descriptor> listening_socket(const TcpAddress& endpoint) {
   const auto* name = v4 ? reinterpret_cast<const sockaddr*>(&address4) : reinterpret_cast<const sockaddr*>(&address6);
 
   Descriptor listener(socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!listener) return fail("{}: {}", to_string(endpoint), std::strerror(errno));
   const int yes = 1, no = 0;
   // What an earlier process of this address had open is no reason to wait; a listener is.
   setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
   if (!v4) setsockopt(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
-  if (!listener || bind(listener.get(), name, v4 ? sizeof(address4) : sizeof(address6)) != 0 ||
+  if (bind(listener.get(), name, v4 ? sizeof(address4) : sizeof(address6)) != 0 ||
       ::listen(listener.get(), kBacklog) != 0) {
     return fail("{}: {}", to_string(endpoint), std::strerror(errno));
   }

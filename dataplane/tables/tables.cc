@@ -182,7 +182,7 @@ void Tables::put_link(const LinkMessage& message) {
   }
   const PortIndex port = message.port;
   auto* config = new LinkConfig(message, config_.port_macs[to_underlying(port)], polls.of(port), workers_of(port));
-  if (!fresh && config->worker != link->owner()) {
+  if (!fresh && moves(*link, *config)) {
     change_owner(*link, config);
   } else if (const LinkConfig* old = replace_config(*link, config)) {
     quiescence_.retire([old] { delete old; });
@@ -195,6 +195,13 @@ void Tables::put_link(const LinkMessage& message) {
   links.set(index, link);
   link_indices_.insert(index);
   timed_stale_ = true;
+}
+
+/// Another worker owns it, or other workers receive its lanes: none may hold what the next one writes.
+bool Tables::moves(const Link& link, const LinkConfig& to) const {
+  const LinkConfig& from = *link.config.load(std::memory_order_relaxed);
+  const auto by_lane = [this](const LinkConfig& config) { return polls.of(config.put.port).by_lane; };
+  return from.worker != to.worker || by_lane(from) != by_lane(to);
 }
 
 unsigned Tables::owner(LinkIndex index) const {

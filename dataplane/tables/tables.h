@@ -133,7 +133,8 @@ class Tables final : public TableView, public Applier, public Dumper {
   unsigned workers_of(PortIndex port) const;
   void replace_rate(RouteId route, std::unique_ptr<CircuitRate> rate);
   void sweep_streams(Session& session);
-  /// The link's packets pass by while another worker becomes its owner.
+  bool moves(const Link& link, const LinkConfig& to) const;
+  /// The link's packets pass by while another worker becomes its owner, or others receive its lanes.
   void change_owner(Link& link, const LinkConfig* config);
   /// The one that stood.
   static const LinkConfig* replace_config(Link& link, const LinkConfig* config);

@@ -24,7 +24,7 @@ from lablib import run  # noqa: E402
 from lablib.wires import up  # noqa: E402
 
 MTU = 1500
-MEMORY = 512 << 20  # what DPDK takes
+MEMORY = 640 << 20  # what DPDK takes, the buffers of four ports among it
 
 
 @contextmanager

@@ -45,7 +45,7 @@ beyond. The hypervisor stole {{ "%.1f"|format(machine.get("stolen_ms", 0) / 1e3)
 <td>{{ "%.1f"|format(case.spread) }}</td><td>{{ "%.1f"|format(case.limit) }}</td>
 <td class="{{ "near" if case.ratio >= 0.83 else "far" if case.ratio < 0.5 else "" }}">{{ "%.3f"|format(case.ratio) }}</td>
 {% if old %}{% set then = old.get(case.name) %}<td>{{ "%.1f"|format(then.value) if then else "" }}</td>
-<td>{{ "%+.1f %%"|format(100 * (case.value / then.value - 1)) if then and then.value else "" }}</td>
+<td>{{ "%+.1f %%"|format(100 * (case.value / then.value - 1)) if then and then.value and then.unit == case.unit else "" }}</td>
 {% endif %}<td>{{ "%.2f"|format(case.millions_per_second) if case.millions_per_second else "" }}</td>
 <td class="words">{{ case.unit }}; limit: {{ case.limit_is }}</td></tr>
 {% endfor %}</table></body></html>
@@ -56,8 +56,8 @@ def write(path, run, old=None):
     """`run` and `old` as --json writes them."""
     cases = {case["name"]: case for case in run["cases"]}
     before = {case["name"]: case for case in old["cases"]} if old else {}
-    charts = [chart for chart in (against_size(cases), throughput(cases), against_links(cases), latency(cases),
-                                  stages(cases), distance(cases, before)) if chart]
+    charts = [chart for chart in (against_size(cases), throughput(cases), against_table(cases),
+                                  against_links(cases), latency(cases), stages(cases), distance(cases, before)) if chart]
     path.write_text(PAGE.render(machine=run["machine"], charts=charts, cases=run["cases"], old=before))
 
 
@@ -114,6 +114,28 @@ def throughput(cases):
     svg = lines_by_size(cases, lambda kind, bytes_, clocks: hz / clocks * 8 * (bytes_ + FRAME_OVERHEAD[kind]) / 1e9,
                         "Gbit/s of frames", limits=False)
     return svg and ("Throughput against size", "The same in frames on the wire, by one core.", svg)
+
+
+def against_table(cases):
+    """table/N, circuits drawn by Zipf's law, and table/N-uniform."""
+    units = {"": 1, "k": 10**3, "M": 10**6}
+    found = [(re.fullmatch(r"table/(\d+)([kM]?)(-uniform)?", name), case) for name, case in cases.items()]
+    points = sorted(((int(match[1]) * units[match[2]], match[3] is not None, case) for match, case in found if match),
+                    key=lambda point: point[0])
+    if not points:
+        return None
+    figure, axes = pyplot.subplots(figsize=(9, 3.6))
+    for uniform, label, colour in ((False, "Zipf", "clear"), (True, "uniform", "frame")):
+        line = [(rules, case) for rules, is_uniform, case in points if is_uniform == uniform]
+        for key, style in (("value", "o-"), ("limit", "--")):
+            axes.plot([rules for rules, _ in line], [case[key] for _, case in line], style, color=COLOURS[colour],
+                      label=label if key == "value" else None, alpha=1 if key == "value" else 0.6)
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("rules that packets are drawn from")
+    axes.set_ylabel("TSC clocks a packet")
+    axes.legend(title="dashed: macswap", frameon=False)
+    return "Clocks against table size", "Clear packets of 64 bytes, so that the look-up is seen.", svg_of(figure)
 
 
 def against_links(cases):

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "controlplane/install/planner.h"
 #include "perf/loop/cases.h"
 #include "perf/loop/neighbours.h"
 #include "perf/loop/route_ids.h"
@@ -20,8 +21,8 @@ using namespace sky::test;
 
 namespace {
 
-constexpr uint32_t kRules = 100'000;
-constexpr uint32_t kBatch = 50'000;  // two batches of puts, two of deletes: a batch takes 65,536 messages at most
+constexpr uint32_t kBatch = controlplane::Planner::kMostInBatch;
+constexpr uint32_t kRules = 49 * kBatch;
 constexpr uint16_t kLink = 1;
 constexpr uint16_t kOutLink = 2;
 

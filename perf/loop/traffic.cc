@@ -9,7 +9,8 @@ namespace sky::perf {
 
 namespace {
 
-constexpr unsigned kTrials = 2'000;  // bursts, to know what one takes
+constexpr unsigned kTrials = 2'000;   // bursts, to know what one takes
+constexpr double kLeastShare = 0.45;  // of what the worker takes; half of it is wanted
 
 }  // namespace
 
@@ -55,8 +56,11 @@ Result<> Traffic::stop(Outcome& outcome) {
   core_.reset();
   const double per_clock = static_cast<double>(bursts_) / static_cast<double>(passed_);
   outcome.more.emplace_back("traffic_packets_per_second", per_clock * dataplane::kBurst * clocks_.tsc_hz);
-  outcome.more.emplace_back("traffic_share", per_clock * static_cast<double>(burst_clocks_));
+  const double share = per_clock * static_cast<double>(burst_clocks_);
+  outcome.more.emplace_back("traffic_share", share);
   if (lost_ != 0) return fail("{}: found packets lost in {} of {} bursts", outcome.name, lost_, bursts_ + kTrials);
+  if (share < kLeastShare)
+    return fail("{}: found traffic at {:.2f} of what the worker takes, wanted half", outcome.name, share);
   return {};
 }
 
@@ -78,6 +82,7 @@ Result<> measure_beside(Traffic& traffic, const std::function<Result<double>()>&
     progress(run);
   }
   summarize(outcome);
+  outcome.saturated = false;
   outcome.more.emplace_back("gap_ns", median(gaps));
   outcome.more.emplace_back("gap_ns_without", median(quiet_gaps));
   return traffic.stop(outcome);

@@ -47,6 +47,7 @@ Outcome outcome_of(const std::string& name, const std::optional<Trial>& last, co
   outcome.limit = fastest.rate();
   outcome.runs = {outcome.value};
   outcome.limit_runs = {outcome.limit};
+  outcome.saturated = false;
   return outcome;
 }
 

@@ -12,7 +12,7 @@ import report  # noqa: E402  found by the line above
 
 MACHINE = {"cpu": "a <CPU> & more", "cpus": 2, "kernel": "6.1", "load": "0.1", "tsc_hz": 2.6e9, "core_hz": 3.7e9,
            "hugepages": True}
-CLOCKS = "TSC clocks/packet"
+CLOCKS = "clocks/packet"
 
 
 def case(name, value, limit, unit=CLOCKS, stages=None):
@@ -21,11 +21,17 @@ def case(name, value, limit, unit=CLOCKS, stages=None):
             **({"stages": stages} if stages else {})}
 
 
+def latency(load):
+    us = {f"{limit}{name}": 1000.0 * load for limit in ("", "limit_") for name in report.PERCENTILES}
+    return {**case(f"latency/{load}", 90.0, 60.0, unit="ns"), "rate": 1e6, **us}
+
+
 RUN = {"machine": MACHINE,
        "cases": [case("forward/header-64", 240.0, 167.0, stages={"open": 91.0, "seal": 101.0}),
                  case("forward/header-1420", 242.0, 167.0, stages={"open": 91.0, "seal": 101.0}),
                  case("forward/frame-64", 254.0, 178.0), case("links/1", 240.0, 167.0), case("links/4096", 500.0, 200.0),
-                 case("install/rules", 500.0, 58.0, unit="ns of CPU/message")]}
+                 case("table/1k", 43.0, 5.0), case("table/16M", 116.0, 5.0), case("table/16M-uniform", 150.0, 5.0), latency(10),
+                 latency(90), case("install/rules", 3e6, 3e7, unit="rules/s")]}
 OLD = {"machine": MACHINE, "cases": [case("forward/header-64", 300.0, 165.0), case("gone/case", 1.0, 1.0)]}
 
 
@@ -40,7 +46,7 @@ class Report(unittest.TestCase):
         page = self.page(RUN)
         for one in RUN["cases"]:
             self.assertIn(f"<td>{one['name']}</td>", page)
-        self.assertEqual(5, page.count("<svg"))
+        self.assertEqual(7, page.count("<svg"))
         self.assertIn("a &lt;CPU&gt; &amp; more", page)
         for outside in ("<script", "<link", "<img", "src=", "@import"):
             self.assertNotIn(outside, page)

@@ -224,7 +224,8 @@ void Tables::change_owner(Link& link, const LinkConfig* config) {
   delete replace_config(link, config);  // before the link is back: what still comes by the port before is not for it
   for (auto gauge : {&LinkStats::up, &LinkStats::rtt_ns, &LinkStats::heard_ns})
     (stats.link(link.index, before).*gauge).set(0);
-  link.told_up = !link.usable();  // the new one tells
+  stats.link(link.index, link.owner()).up.set(link.usable() ? 1 : 0);  // who owns it now writes what changes
+  link.told_up = !link.usable();                                       // the new one tells
   links.set(index, &link);
   link_indices_.insert(index);
   timed_stale_ = true;

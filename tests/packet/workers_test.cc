@@ -155,6 +155,7 @@ TEST_F(Workers, ALinkThatMovesToAPortOfAnotherWorkerGoesOn) {
   node.install({message(link_put(left, 1))});
   EXPECT_EQ(1u, node.tables->owner(LinkIndex{left.link}));
   EXPECT_EQ(0u, node.tables->stats.link(LinkIndex{left.link}, 0).up.get());
+  EXPECT_EQ(1u, node.tables->stats.link(LinkIndex{left.link}, 1).up.get());
   const OpenedFrame out = only(node.exchange(1, {left.seal(packet(17, kRoute, pattern(10)))}), spare);
   EXPECT_EQ(1u, lane(out));
   EXPECT_EQ((Change{.received = 1, .transmitted = 1}), node.change());

@@ -124,9 +124,9 @@ uint64_t probe_group(Context& context, Group& group, Batch& batch) noexcept {
   for (const GroupWorker& worker : group.workers)
     used_ns = std::max(used_ns, worker.used_ns.load(std::memory_order_relaxed));
   const bool idle = used_ns + kIdleAfterNs < context.now_ns;
-  const uint64_t interval_ns =
-      context.timer_budget.stretched(uint64_t{view.put.probe_interval_us} * 1'000 * (idle ? kIdleFactor : 1));
-  uint64_t next = UINT64_MAX;
+  const uint64_t full_ns = uint64_t{view.put.probe_interval_us} * 1'000;
+  const uint64_t interval_ns = context.timer_budget.stretched(full_ns * (idle ? kIdleFactor : 1));
+  uint64_t next = idle ? context.now_ns + full_ns : UINT64_MAX;  // it may wake up
   for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
     if (!view.has(slot)) continue;
     const Member& member = view.members[slot];

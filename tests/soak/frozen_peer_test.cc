@@ -23,6 +23,7 @@ using std::chrono::steady_clock;
 constexpr uint64_t kMostStallNs = 10'000'000;
 constexpr int64_t kMostBytes = 64 << 20;
 constexpr uint32_t kRows = 20'000;
+constexpr long kMostWaits = 3;  ///< of page faults, for the kernel; who waits for a peer does so in each of many turns
 
 /// Time on a CPU; what a busy machine does meanwhile is not this thread's.
 uint64_t cpu_ns() {
@@ -56,7 +57,7 @@ class Loop {
   }
   void expect_fluent(const std::string& who, int64_t grown_bytes) const {
     EXPECT_LE(longest_ns_, kMostStallNs) << who;
-    EXPECT_EQ(waits() - waits_, 0) << who << " waited";
+    EXPECT_LE(waits() - waits_, kMostWaits) << who << " waited";
     EXPECT_LE(grown_bytes, kMostBytes) << who;
     std::cout << "figure: " << who << ": longest turn " << static_cast<double>(longest_ns_ / 1'000) / 1'000 << " ms, "
               << grown_bytes / 1'024 << " KiB more\n";

@@ -120,7 +120,7 @@ class Planner {
   std::map<RowKey, InstallMessage> wanted_;
   std::map<RowKey, InstallMessage> stands_;
   std::map<RowKey, InstallMessage> refused_;  ///< wanted, and not taken by this dataplane: for the next attachment
-  std::set<RowKey> to_put_, to_delete_;       ///< what is to be compared, wanted or not
+  std::set<RowKey> to_put_, to_delete_;       ///< to be compared with what stands: those that are wanted, the others
   std::map<RowKey, TimeNs> orphans_;          ///< until when each is left alone
   std::vector<InstallMessage> chains_;
   std::vector<Waiter> waiting_;  ///< in the order they came

@@ -315,6 +315,14 @@ class ManyLinks : public testing::Test {
     node.pass(after_ns);
     node.worker_turn();
   }
+  /// All sent their first ping and got one; none is due, nor was tended since.
+  void install_and_hear() {
+    install(1'000);
+    for (unsigned turns = 0; turns <= kLinks / dataplane::kBurst + 1; ++turns) turn(1);
+    for (LinkPeer& peer : peers) node.port(0).push(peer.ping(true, 1'000'000));
+    do turn(1);
+    while (node.change().received != 0);
+  }
   uint64_t sent_by(const LinkPeer& peer) { return node.tables->stats.links(0)[peer.link].transmitted.get(); }
   bool up(const LinkPeer& peer) { return node.tables->links_up.test(LinkIndex{peer.link}); }
   /// How many were tended since their peers were heard.
@@ -338,11 +346,7 @@ TEST_F(ManyLinks, SendTheirFirstPingsAFullBatchATurn) {
 }
 
 TEST_F(ManyLinks, AreWalkedAPartATurn) {
-  install(1'000);
-  for (unsigned turns = 0; turns <= kLinks / dataplane::kBurst + 1; ++turns) turn(1);
-  for (LinkPeer& peer : peers) node.port(0).push(peer.ping(true, 1'000'000));
-  do turn(1);
-  while (node.change().received != 0);
+  install_and_hear();
   turn(dataplane::kMaxTimerGapNs);
   EXPECT_EQ(dataplane::kMostTended, heard());
   turn(1);
@@ -358,11 +362,7 @@ uint64_t held_up() noexcept {
 }
 
 TEST_F(ManyLinks, RestNoLongerForAMachineThatStoodStill) {
-  install(1'000);
-  for (unsigned turns = 0; turns <= kLinks / dataplane::kBurst + 1; ++turns) turn(1);
-  for (LinkPeer& peer : peers) node.port(0).push(peer.ping(true, 1'000'000));
-  do turn(1);
-  while (node.change().received != 0);
+  install_and_hear();
   node.worker().context().clock = held_up;
   turn(dataplane::kMaxTimerGapNs);
   EXPECT_EQ(dataplane::kMostTended, heard());

@@ -161,5 +161,29 @@ TEST_F(Workers, ALinkThatMovesToAPortOfAnotherWorkerGoesOn) {
   EXPECT_EQ((Change{.received = 1, .transmitted = 1}), node.change());
 }
 
+/// Its owner stays, but each worker is to write the windows of its lane: its packets pass by meanwhile, as above.
+TEST(WorkersByLane, ALinkThatMovesToAPortOfLanesIsToldOfAnew) {
+  Node node({.by_lane = {2}});
+  LinkPeer left{1, 101, 11};
+  left.node_mac = node.port(0).port().mac();
+  node.install(link_installs(left, 0));
+  for (int ping = 0; ping < 3; ++ping) node.port(0).push(left.ping(true, 1'000'000));
+  node.worker_turn();
+  const auto told = [&] {
+    node.turn();
+    unsigned up = 0;
+    for (const InstallMessage& event : node.events())
+      up += event.verb == Verb::link_state && event.as<LinkStateEvent>().up == 1;
+    return up;
+  };
+  EXPECT_EQ(1u, told());
+  node.install({message(link_put(left, 0))});
+  EXPECT_EQ(0u, told()) << "nothing moved";
+  node.install({message(link_put(left, 2))});
+  EXPECT_EQ(1u, told());
+  EXPECT_EQ(1u, node.tables->stats.link(LinkIndex{left.link}, 0).up.get());
+  for (unsigned port = 0; port < 3; ++port) node.port(port).pop_all();
+}
+
 }  // namespace
 }  // namespace sky::test

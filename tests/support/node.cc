@@ -55,7 +55,8 @@ Node::Node(NodeConfig config) : now_ns_(config.start_ns), quiescence_(config.wor
                              .polling = {},
                              .hugepages = config.hugepages};
   for (unsigned port = 0; port < config.ports; ++port)
-    tables_config.polling.push_back({.worker = port % config.workers});
+    tables_config.polling.push_back(
+        {.worker = port % config.workers, .by_lane = std::ranges::count(config.by_lane, port) != 0});
   for (const drivers::Port* port : all_ports_) tables_config.port_macs.push_back(port->mac());
   tables = std::make_unique<Tables>(
       tables_config, quiescence_, *key_engine_, Stats(page, layout),

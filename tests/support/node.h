@@ -21,7 +21,8 @@ namespace sky::test {
 
 struct NodeConfig {
   unsigned ports = 3;
-  unsigned workers = 1;  ///< port p belongs to worker p % workers
+  unsigned workers = 1;             ///< port p belongs to worker p % workers
+  std::vector<unsigned> by_lane{};  ///< ports of which each worker has a queue
   uint16_t mtu = 1500;
   unsigned ring_frames = 256;
   dataplane::KeyPolicy link_keys{};

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -233,6 +234,17 @@ TEST_F(TcpServerTest, WhoSpeaksSlowlyIsNotHeardForEver) {
   turn();
   EXPECT_TRUE(ended(client));
   EXPECT_NE(answer_to(request("GET", "/")).find("200 OK"), std::string::npos);
+}
+
+TEST_F(TcpServerTest, ASocketThatCannotBeMadeSaysWhy) {
+  rlimit before;
+  ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+  const auto refused = HttpServer::listen(endpoint, handler());
+  ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, to_string(endpoint) + ": Too many open files");
 }
 
 TEST_F(TcpServerTest, AnAddressInUseOrElsewhereIsNamed) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
+#include <future>
 
 #include "dataplane/base/log.h"
 #include "dataplane/base/privileges.h"
@@ -62,12 +63,15 @@ struct Launch {
   Worker* worker;
   const std::atomic<bool>* stop;
   std::vector<cap_value_t> kept;
+  std::promise<Result<>> ready;
 };
 
 int run_worker(void* argument) {
   const std::unique_ptr<Launch> launch(static_cast<Launch*>(argument));
-  if (auto dropped = keep_capabilities(launch->kept); !dropped) log_warning("{}", dropped.error().message);
-  launch->worker->run(*launch->stop);
+  auto dropped = keep_capabilities(launch->kept);
+  const bool runs = dropped.has_value();
+  launch->ready.set_value(std::move(dropped));
+  if (runs) launch->worker->run(*launch->stop);
   return 0;
 }
 
@@ -267,9 +271,13 @@ Result<> Process::launch(const std::vector<cap_value_t>& kept) {
     return dropped;
   if (auto dropped = keep_capabilities(kept); !dropped) return dropped;
   for (unsigned number = 0; number < workers_.size(); ++number) {
+    // Until its first turn: a thread that waits for its core has not hung.
+    stats_.worker(number).heartbeat_ns.set(monotonic_ns());
     auto argument = std::make_unique<Launch>(workers_[number].get(), &stop_workers_, kept);
+    auto ready = argument->ready.get_future();
     if (auto launched = drivers::launch_worker(number, run_worker, argument.get()); !launched) return launched;
     static_cast<void>(argument.release());
+    if (auto dropped = ready.get(); !dropped) return dropped;
   }
   if (const std::string threads = privileged_threads(kept); !threads.empty()) {
     log_warning("capabilities that are not needed any more are kept by threads of a driver: {}", threads);

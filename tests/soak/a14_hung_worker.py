@@ -125,6 +125,8 @@ def in_one_lab(row, watchdog, count):
         time.sleep(0.5)
         result = stream.finish()
         row.expect(result["lost"] == 0, f"{result}")
+        said = (Path(lab.path) / "b1" / "data.log").read_text().count("worker 0 hangs")
+        row.expect(said == count, f"{said} hangs said of {count}: a worker that has yet to begin does not hang")
     return times
 
 

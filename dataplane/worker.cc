@@ -143,9 +143,8 @@ bool Worker::turn(uint64_t now_ns) noexcept {
   if (context_.number == 0 && context_.tun != nullptr && now_ns >= next_tun_poll_ns_) busy |= poll_tun();
   busy |= inject(context_, batch_);
   send(batch_);
-  const TimedObjects& timed = *context_.tables.timed.load(std::memory_order_acquire);
-  context_.many_links = timed.links.size() > kManyLinks;
-  const uint64_t timed_version = timed.version;
+  const uint64_t timed_version = context_.tables.timed.version.load(std::memory_order_acquire);
+  context_.many_links = context_.tables.timed.links.load(std::memory_order_relaxed) > kManyLinks;
   if (timed_version != timed_version_ || context_.timers_due) {
     context_.timers_due = false;
     timed_version_ = timed_version;

@@ -55,7 +55,7 @@ struct HeldPackets {
 
 /// Where a walk over all links, or all groups, stands (timers.h).
 struct TimerWalk {
-  size_t at = 0;         ///< whose turn it is
+  uint32_t at = 0;       ///< whose turn it is
   uint64_t next_ns = 0;  ///< the first deadline of those before
   uint64_t due_ns = 0;   ///< when it goes on, or the next one begins
 };

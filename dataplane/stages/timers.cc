@@ -54,21 +54,21 @@ uint64_t tend_link(Context& context, Link& link, Batch& batch) noexcept {
 
 /// Goes on with a walk where it stands; `tend` does what is due for one and returns its next deadline.
 template <typename Object, typename Tend>
-void walk(Context& context, TimerWalk& its, const std::vector<Object*>& objects, const Batch& batch,
+void walk(Context& context, TimerWalk& its, const IndexTable<Object>& objects, uint32_t end, const Batch& batch,
           Tend tend) noexcept {
   if (context.now_ns < its.due_ns) return;
-  const bool paced = objects.size() > kMostTended && context.clock != nullptr;
+  const bool paced = end > kMostTended && context.clock != nullptr;
   const uint64_t start_ns = paced ? context.clock() : 0;
   const auto go_on_after = [&] {
     return context.now_ns + 1 + (paced ? std::min((context.clock() - start_ns) * TimerBudget::kParts, kMostRestNs) : 0);
   };
   if (its.at == 0) its.next_ns = context.now_ns + kMaxTimerGapNs;
-  for (unsigned tended = 0; its.at < objects.size(); ++tended, ++its.at) {
+  for (unsigned tended = 0; its.at < end; ++tended, ++its.at) {
     if (tended == kMostTended || batch.full()) {
       its.due_ns = go_on_after();
       return;
     }
-    its.next_ns = std::min(its.next_ns, tend(*objects[its.at]));
+    if (Object* object = objects.find(its.at)) its.next_ns = std::min(its.next_ns, tend(*object));
   }
   its.at = 0;
   its.due_ns = std::max(its.next_ns, go_on_after());
@@ -77,10 +77,10 @@ void walk(Context& context, TimerWalk& its, const std::vector<Object*>& objects,
 }  // namespace
 
 uint64_t run_timers(Context& context, Batch& batch) noexcept {
-  const TimedObjects& timed = *context.tables.timed.load(std::memory_order_acquire);
-  walk(context, context.link_walk, timed.links, batch,
+  const Tables& tables = context.tables;
+  walk(context, context.link_walk, tables.links, tables.timed.links.load(std::memory_order_relaxed), batch,
        [&](Link& link) { return link.owner() == context.number ? tend_link(context, link, batch) : UINT64_MAX; });
-  walk(context, context.group_walk, timed.groups, batch,
+  walk(context, context.group_walk, tables.groups, tables.timed.groups.load(std::memory_order_relaxed), batch,
        [&](Group& group) { return probe_group(context, group, batch); });
   return std::min(context.link_walk.due_ns, context.group_walk.due_ns);
 }

@@ -2,8 +2,8 @@
 // here are added to `batch`, sealed and sent like any other.
 //
 // Links and groups are walked by themselves, each in the order of the tables. A turn's part of a walk ends after
-// kMostTended of them or with a full batch. Where there are more than a part takes, the next one waits until this one
-// was a twentieth of the time: so many links make their walk slow, and no packet waits for it.
+// kMostTended indices, few of which are free, or with a full batch. Where there are more, the next part waits until
+// this one was a twentieth of the time: so many links make their walk slow, and no packet waits for it.
 #pragma once
 
 #include "dataplane/stages/context.h"

@@ -26,7 +26,6 @@ Tables::Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& ke
       groups(config.capacities.groups),
       rules(config.capacities.rules, config.hugepages),
       destinations(std::move(destination_map)),
-      timed(new TimedObjects),
       polls(config.polling, config.workers),
       members_by_rule(config.capacities.rules),
       circuit_rates(config.capacities.rules),
@@ -38,7 +37,6 @@ Tables::Tables(TablesConfig config, Quiescence& quiescence, const AeadEngine& ke
 Tables::~Tables() {
   for (const uint32_t index : rated_) delete circuit_rates[index].load();
   quiescence_.drain();  // some of what waits there looks back at these tables
-  delete timed.load();
 }
 
 void Tables::begin_turn(uint64_t now_ns) {
@@ -218,8 +216,6 @@ void Tables::change_owner(Link& link, const LinkConfig* config) {
   const uint32_t index = to_underlying(link.index);
   const unsigned before = link.owner();
   links.set(index, nullptr);
-  link_indices_.erase(index);
-  publish_timed();
   quiescence_.wait();
   delete replace_config(link, config);  // before the link is back: what still comes by the port before is not for it
   for (auto gauge : {&LinkStats::up, &LinkStats::rtt_ns, &LinkStats::heard_ns})
@@ -227,7 +223,6 @@ void Tables::change_owner(Link& link, const LinkConfig* config) {
   stats.link(link.index, link.owner()).up.set(link.usable() ? 1 : 0);  // who owns it now writes what changes
   link.told_up = !link.usable();                                       // the new one tells
   links.set(index, &link);
-  link_indices_.insert(index);
   timed_stale_ = true;
 }
 
@@ -366,18 +361,13 @@ void Tables::publish_destinations() {
 
 // --- all
 
-void Tables::publish_timed() {
-  auto next = std::make_unique<TimedObjects>();
-  next->version = timed.load(std::memory_order_relaxed)->version + 1;
-  for (const uint32_t index : link_indices_) next->links.push_back(links.find(index));
-  for (const uint32_t index : group_indices_) next->groups.push_back(groups.find(index));
-  const TimedObjects* old = timed.exchange(next.release(), std::memory_order_acq_rel);
-  quiescence_.retire([old] { delete old; });
-}
-
 void Tables::finish() {
-  if (timed_stale_) publish_timed();
+  if (!timed_stale_) return;
   timed_stale_ = false;
+  const auto end = [](const std::set<uint32_t>& indices) { return indices.empty() ? 0 : *indices.rbegin() + 1; };
+  timed.links.store(end(link_indices_), std::memory_order_relaxed);
+  timed.groups.store(end(group_indices_), std::memory_order_relaxed);
+  timed.version.fetch_add(1, std::memory_order_release);
 }
 
 }  // namespace sky::dataplane

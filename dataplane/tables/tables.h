@@ -37,11 +37,11 @@ struct TablesConfig {
   KeyLog* key_log = nullptr;                  ///< in laboratories; outlives the tables
 };
 
-/// What a worker walks when its timers are due; replaced whole by one pointer.
-struct TimedObjects {
-  uint64_t version = 0;  ///< rises; an address alone may come again
-  std::vector<Link*> links;
-  std::vector<Group*> groups;
+/// What a worker walks when its timers are due: those that stand below these indices.
+struct Timed {
+  std::atomic<uint32_t> links{0};
+  std::atomic<uint32_t> groups{0};
+  std::atomic<uint64_t> version{0};  ///< rises after a batch whose changes do not wait for their timers
 };
 
 class Tables final : public TableView, public Applier, public Dumper {
@@ -57,7 +57,7 @@ class Tables final : public TableView, public Applier, public Dumper {
   IndexTable<Group> groups;
   RouteTable rules;
   const std::unique_ptr<DestinationMap> destinations;
-  std::atomic<const TimedObjects*> timed;
+  Timed timed;
   PortPolls polls;
   /// [rule index]: the member whose opposite direction ends at that consume rule, group * kMaxMembers + slot + 1; 0:
   /// none.
@@ -142,7 +142,6 @@ class Tables final : public TableView, public Applier, public Dumper {
   void forget_consume(const MemberMessage& member);
   void leave_to_another(Group& group, uint8_t slot);
   void replace_view(Group& group, std::unique_ptr<GroupView> view);
-  void publish_timed();
   void tick_unready(std::vector<InstallMessage>& events);
   void tick_link(Link& link, std::vector<InstallMessage>& events);
   void tick_session(Session& session, std::vector<InstallMessage>& events);

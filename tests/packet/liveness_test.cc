@@ -300,7 +300,7 @@ class ManyLinks : public testing::Test {
   }
   void install(uint64_t interval_ms) {
     std::vector<InstallMessage> installs;
-    for (uint16_t i = 1; i <= kLinks; ++i) {
+    for (uint16_t i = 0; i < kLinks; ++i) {
       LinkPeer& peer = peers.emplace_back(i, static_cast<uint16_t>(2000 + i), i);
       peer.node_mac = node.port(0).port().mac();
       auto its = link_installs(peer, 0);

@@ -112,6 +112,16 @@ bool is_served(const std::string& path) {
   return !refused;
 }
 
+/// Whether a descriptor is a connection to the server at `path`, by file or abstract.
+bool is_connected_to(int descriptor, const std::string& path) {
+  sockaddr_un peer{};
+  socklen_t length = sizeof(peer);
+  if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &length) != 0 || peer.sun_family != AF_UNIX)
+    return false;
+  const size_t at = peer.sun_path[0] == '\0' ? 1 : 0;
+  return path == std::string_view(peer.sun_path + at, strnlen(peer.sun_path + at, sizeof(peer.sun_path) - at));
+}
+
 /// 0 where there is none.
 ino_t inode_of(int descriptor) {
   struct stat status {};
@@ -192,7 +202,9 @@ void MemifDriver::look_after() noexcept {
   const std::vector<int> before = open_descriptors();
   if (rte_eth_dev_start(id_) != 0) return;
   const std::vector<int> opened = opened_since(before);
-  const auto connection = std::ranges::find_if(opened, [](int each) { return is_socket_of(each, AF_UNIX); });
+  // Other threads open sockets meanwhile.
+  const std::string& path = *device_.find("socket");
+  const auto connection = std::ranges::find_if(opened, [&](int each) { return is_connected_to(each, path); });
   if (connection == opened.end()) return;
   connection_ = *connection;
   connection_inode_ = inode_of(connection_);

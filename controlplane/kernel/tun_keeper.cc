@@ -30,6 +30,7 @@ void TunKeeper::apply() {
     }
   }
   if (kernel_) applied = kernel_->apply(plan_);
+  if (!applied) kernel_.reset();  // answers that nobody read may still come by its socket
   const std::string error = applied ? "" : applied.error().message;
   if (error == error_) return;
   error_ = error;

@@ -190,8 +190,11 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(Descriptor listener, Handl
 HttpServer::~HttpServer() {
   if (daemon_ == nullptr) return;
   if (local()) unlink(path_.c_str());
+  const Response going_down{503, R"({"error": "the control plane is going down"})"};
+  // Requests that came at the last moment: what answered them so far may be gone.
+  handler_ = [&](const Request&, const Responder& respond) { respond(going_down); };
   for (const auto& exchange : std::exchange(waiting_, {})) {
-    exchange->response = Response{503, R"({"error": "the control plane is going down"})"};
+    exchange->response = going_down;
     if (exchange->connection != nullptr) MHD_resume_connection(exchange->connection);
   }
   MHD_run(daemon_);

@@ -70,6 +70,10 @@ class ServerTest : public testing::Test {
   /// What stands at the client after the server turned; the whole answer when the connection was closed.
   std::string hear(const Descriptor& client) {
     turn();
+    return arrived(client);
+  }
+
+  static std::string arrived(const Descriptor& client) {
     std::string text(64 << 10, 0);
     size_t length = 0;
     for (ssize_t more = 1; more > 0;) {
@@ -141,6 +145,15 @@ TEST_F(ServerTest, EndsWhileSomeoneWaits) {
   server.reset();
   responders[0]({200, "{}"});
   EXPECT_FALSE(std::filesystem::exists(kPath));
+}
+
+TEST_F(ServerTest, WhatIsAskedAtTheLastMomentReachesNoHandler) {
+  const Descriptor client = connect_to(kPath);
+  turn();
+  say(client, request("GET", "/v1/links"));
+  server.reset();
+  EXPECT_EQ(last.path, "") << "what it would ask is gone already";
+  EXPECT_NE(arrived(client).find(" 503 "), std::string::npos);
 }
 
 TEST_F(ServerTest, NoiseIsRefused) {

@@ -103,10 +103,11 @@ void take_pong(Context& context, RouteId consume, Slot& slot) noexcept {
   const unsigned member = payload.asker.get() % kMaxMembers;
   if (group == nullptr) return drop(slot, Drop::bad_control);
   const GroupView& view = *group->view.load(std::memory_order_acquire);
-  if (!view.has(member) || !ends_at(view.members[member].put, consume) || payload.sent_ns.get() > context.now_ns)
-    return drop(slot, Drop::bad_control);
+  if (!view.has(member) || !ends_at(view.members[member].put, consume)) return drop(slot, Drop::bad_control);
   const unsigned owner = view.members[member].link->owner();
   if (owner != context.number) return hand_over(context, owner, slot);
+  // By the clock of the turn that sent it: this one's began later.
+  if (payload.sent_ns.get() > context.now_ns) return drop(slot, Drop::bad_control);
   MemberLife& life = group->lives[member];
   life.lost = 0;
   life.waiting_since_ns = 0;

@@ -19,6 +19,32 @@ void Tables::replace_view(Group& group, std::unique_ptr<GroupView> view) {
   }
 }
 
+void Tables::show(Group& group, uint8_t slots) {
+  auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
+  view->present |= slots;
+  replace_view(group, std::move(view));
+}
+
+void Tables::hide(Group& group, uint8_t slots) {
+  auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
+  view->present &= static_cast<uint8_t>(~slots);
+  replace_view(group, std::move(view));
+}
+
+std::vector<std::pair<Group*, uint8_t>> Tables::members_by(const Link& link) const {
+  std::vector<std::pair<Group*, uint8_t>> found;
+  for (const uint32_t index : group_indices_) {
+    Group* group = groups.find(index);
+    const GroupView& view = *group->view.load(std::memory_order_relaxed);
+    uint8_t slots = 0;
+    for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
+      if (view.has(slot) && view.members[slot].link == &link) slots |= static_cast<uint8_t>(1u << slot);
+    }
+    if (slots != 0) found.emplace_back(group, slots);
+  }
+  return found;
+}
+
 void Tables::put_group(const GroupMessage& message) {
   const uint32_t index = to_underlying(message.group);
   Group* group = groups.find(index);
@@ -68,10 +94,8 @@ void Tables::put_member(const MemberMessage& message) {
 
 /// The slot's member goes, and its worker with it, before one of another worker comes.
 void Tables::leave_to_another(Group& group, uint8_t slot) {
-  auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
-  const unsigned before = view->members[slot].link->owner();
-  view->present &= static_cast<uint8_t>(~(1u << slot));
-  replace_view(group, std::move(view));
+  const unsigned before = group.view.load(std::memory_order_relaxed)->members[slot].link->owner();
+  hide(group, static_cast<uint8_t>(1u << slot));
   quiescence_.wait();
   stats.member(group.index, slot, before).rtt_ns.set(0);
 }
@@ -88,10 +112,8 @@ void Tables::forget_consume(const MemberMessage& member) {
 
 void Tables::delete_member(GroupIndex index, uint8_t slot) {
   Group& group = *groups.find(to_underlying(index));
-  auto view = std::make_unique<GroupView>(*group.view.load(std::memory_order_relaxed));
-  forget_consume(view->members[slot].put);
-  view->present &= static_cast<uint8_t>(~(1u << slot));
-  replace_view(group, std::move(view));
+  forget_consume(group.view.load(std::memory_order_relaxed)->members[slot].put);
+  hide(group, static_cast<uint8_t>(1u << slot));
 }
 
 void Tables::delete_group(GroupIndex index) {

@@ -215,6 +215,8 @@ const LinkConfig* Tables::replace_config(Link& link, const LinkConfig* config) {
 void Tables::change_owner(Link& link, const LinkConfig* config) {
   const uint32_t index = to_underlying(link.index);
   const unsigned before = link.owner();
+  const auto members = members_by(link);
+  for (const auto& [group, slots] : members) hide(*group, slots);
   links.set(index, nullptr);
   quiescence_.wait();
   delete replace_config(link, config);  // before the link is back: what still comes by the port before is not for it
@@ -223,6 +225,12 @@ void Tables::change_owner(Link& link, const LinkConfig* config) {
   stats.link(link.index, link.owner()).up.set(link.usable() ? 1 : 0);  // who owns it now writes what changes
   link.told_up = !link.usable();                                       // the new one tells
   links.set(index, &link);
+  for (const auto& [group, slots] : members) {
+    for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
+      if ((slots >> slot & 1) != 0) stats.member(group->index, static_cast<uint8_t>(slot), before).rtt_ns.set(0);
+    }
+    show(*group, slots);
+  }
   timed_stale_ = true;
 }
 

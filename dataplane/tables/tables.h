@@ -141,7 +141,11 @@ class Tables final : public TableView, public Applier, public Dumper {
   /// The member is no longer the one that its consume rule ends at.
   void forget_consume(const MemberMessage& member);
   void leave_to_another(Group& group, uint8_t slot);
+  /// Members that begin with the link: a bit per slot.
+  std::vector<std::pair<Group*, uint8_t>> members_by(const Link& link) const;
   void replace_view(Group& group, std::unique_ptr<GroupView> view);
+  void show(Group& group, uint8_t slots);
+  void hide(Group& group, uint8_t slots);
   void tick_unready(std::vector<InstallMessage>& events);
   void tick_link(Link& link, std::vector<InstallMessage>& events);
   void tick_session(Session& session, std::vector<InstallMessage>& events);

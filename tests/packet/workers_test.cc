@@ -7,6 +7,8 @@ namespace {
 
 constexpr uint16_t kStream = 32;
 constexpr uint8_t kNormal = 2;
+constexpr uint8_t kPing = 4, kPong = 5;
+constexpr uint64_t kMs = 1'000'000;
 
 class Workers : public Crossroads {
  protected:
@@ -159,6 +161,37 @@ TEST_F(Workers, ALinkThatMovesToAPortOfAnotherWorkerGoesOn) {
   const OpenedFrame out = only(node.exchange(1, {left.seal(packet(17, kRoute, pattern(10)))}), spare);
   EXPECT_EQ(1u, lane(out));
   EXPECT_EQ((Change{.received = 1, .transmitted = 1}), node.change());
+}
+
+/// Readers add up what workers tell of a member: the one that had it says nothing any more, and the next one asks.
+TEST_F(Workers, ALinkThatMovesTakesItsMembersAlong) {
+  node.install({message(group_put(7, kDomain, 50'000)), message(consume_put(kRoute, left.link, far.session, kStream)),
+                message(member_put(7, 3, left.link, kRoute + 9, kRoute, far.session, kStream))});
+  const auto answer_probe = [&](unsigned port) {
+    node.worker_turn();
+    for (const Bytes& bytes : node.port(port).pop_all()) {
+      const auto frame = left.open(bytes);
+      if (!frame || frame->type() != kPing || frame->route() != kRoute + 9) continue;
+      node.pass(kMs);
+      node.port(port).push(left.seal(packet(kPong, kRoute, frame->payload())));
+      node.worker_turn();
+      return true;
+    }
+    return false;
+  };
+  const auto rtt_ns = [&](unsigned worker) { return node.tables->stats.member(GroupIndex{7}, 3, worker).rtt_ns.get(); };
+  ASSERT_TRUE(answer_probe(0));
+  EXPECT_EQ(kMs, rtt_ns(0));
+  left.node_mac = node.port(1).port().mac();
+  node.install({message(link_put(left, 1))});
+  EXPECT_EQ(0u, rtt_ns(0));
+  ASSERT_TRUE(node.tables->groups.find(7)->lives[3].live) << "it goes on living";
+  node.pass(1'000 * kMs);  // nobody uses it: seldom
+  ASSERT_TRUE(answer_probe(1));
+  EXPECT_EQ(0u, rtt_ns(0));
+  EXPECT_EQ(kMs, rtt_ns(1));
+  for (unsigned port = 0; port < 3; ++port) node.port(port).pop_all();
+  node.change();
 }
 
 /// Its owner stays, but each worker is to write the windows of its lane: its packets pass by meanwhile, as above.

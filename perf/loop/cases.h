@@ -45,8 +45,8 @@ enum class Attack : uint8_t { bad_tag, replay, garbage, unknown_link };
 /// with their addresses swapped and sent back by a loop that is no router (garbage, unknown_link).
 Result<Case> hostile_case(Attack attack);
 
-/// A control plane that puts 100,000 rules and deletes them, in whole batches of 50,000, through rings, agent and
-/// tables, while the dataplane forwards.
+/// A control plane that puts 100,000 rules and deletes them, in whole batches of the planner's size, through rings,
+/// agent and tables, while the dataplane forwards.
 Case install_rules_case();
 /// The same of destinations, while the edge router sends packets to others of its prefixes.
 Case install_prefixes_case(Edge& edge);

@@ -112,14 +112,16 @@ bool is_served(const std::string& path) {
   return !refused;
 }
 
-/// Whether a descriptor is a connection to the server at `path`, by file or abstract.
-bool is_connected_to(int descriptor, const std::string& path) {
+/// A memif client's: connected to somebody with a name, as listeners, socket pairs and what a server accepted are not.
+/// Which name the server gave its path is its own affair.
+bool is_clients(int descriptor) {
+  int type = 0;
+  socklen_t size = sizeof(type);
   sockaddr_un peer{};
   socklen_t length = sizeof(peer);
-  if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &length) != 0 || peer.sun_family != AF_UNIX)
-    return false;
-  const size_t at = peer.sun_path[0] == '\0' ? 1 : 0;
-  return path == std::string_view(peer.sun_path + at, strnlen(peer.sun_path + at, sizeof(peer.sun_path) - at));
+  return getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
+         getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &length) == 0 && peer.sun_family == AF_UNIX &&
+         length > sizeof(peer.sun_family);
 }
 
 /// 0 where there is none.
@@ -203,8 +205,7 @@ void MemifDriver::look_after() noexcept {
   if (rte_eth_dev_start(id_) != 0) return;
   const std::vector<int> opened = opened_since(before);
   // Other threads open sockets meanwhile.
-  const std::string& path = *device_.find("socket");
-  const auto connection = std::ranges::find_if(opened, [&](int each) { return is_connected_to(each, path); });
+  const auto connection = std::ranges::find_if(opened, is_clients);
   if (connection == opened.end()) return;
   connection_ = *connection;
   connection_inode_ = inode_of(connection_);

@@ -226,7 +226,7 @@ void Tables::change_owner(Link& link, const LinkConfig* config) {
   link.told_up = !link.usable();                                       // the new one tells
   links.set(index, &link);
   for (const auto& [group, slots] : members) {
-    for (unsigned slot = 0; slot < kMaxMembers; ++slot) {
+    for (unsigned slot = 0; before != link.owner() && slot < kMaxMembers; ++slot) {
       if ((slots >> slot & 1) != 0) stats.member(group->index, static_cast<uint8_t>(slot), before).rtt_ns.set(0);
     }
     show(*group, slots);

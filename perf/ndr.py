@@ -18,6 +18,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import files
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 from lablib import run  # noqa: E402
@@ -43,8 +45,8 @@ def cables(sort):
         run("ip", "netns", "del", space, check=False)
 
 
-def main(words, program, hugepages):
-    """`hugepages`: a context that says whether there are any."""
+def main(words, build, hugepages):
+    """`build` makes the program and returns it; `hugepages`: a context that says whether there are any."""
     parser = argparse.ArgumentParser(prog="perf/run ndr", usage=__doc__)
     parser.add_argument("--port", action="append", default=[])
     parser.add_argument("--generator", action="append", default=[])
@@ -61,6 +63,8 @@ def main(words, program, hugepages):
         sys.exit("perf/run ndr: wanted --port and --generator twice each, or --veth alone")
     if len(cpus := sorted(os.sched_getaffinity(0))) < 2:
         sys.exit("perf/run ndr: found one CPU, wanted one for the generator and one for the worker")
+    files.expect_writable(options.json, options.report)
+    program = build()
     trial, final = (0.5, 2) if options.quick else (1, 10)
     with tempfile.TemporaryDirectory() as folder, hugepages as huge:
         out = (options.json or Path(folder) / "ndr.json").absolute()

@@ -48,7 +48,8 @@ Result<Case> hostile_case(Attack attack);
 /// A control plane that puts 100,000 rules and deletes them, in whole batches of the planner's size, through rings,
 /// agent and tables, while the dataplane forwards.
 Case install_rules_case();
-/// The same of destinations, while the edge router sends packets to others of its prefixes.
+/// The same of destinations, while the edge router sends packets to others of its prefixes; before, where the edge is
+/// not loaded yet, all of its map in the same way.
 Case install_prefixes_case(Edge& edge);
 
 /// How one of two ways between two routers fails. cut: nothing goes there any more, and the far end says that it does
@@ -59,8 +60,8 @@ Case failover_case(Fault fault);
 /// How long frames are in a router loaded to that share of its limit.
 Result<Case> latency_case(unsigned percent);
 
-/// Longest time between two polls, beside a main core that installs.
-Result<Case> loop_gap_case();
+/// Longest time between two polls, beside a main core that installs, in so many seconds.
+Result<Case> loop_gap_case(double seconds);
 
 /// Workers that feed themselves, on a core each: one or two.
 Result<Case> workers_case(unsigned count);

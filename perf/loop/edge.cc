@@ -48,9 +48,19 @@ Edge::Edge() : node(config()) {
                       std::back_inserter(links_));
     for (unsigned i = 0; i < kEdgeDestinations; ++i) add_destination(kind, i);
   }
-  load();
+  node.install(std::vector{message(destination_put(kLocal4, 32, kLocalGroup)),
+                           message(destination_put(kLocal6, 128, kLocalGroup))});
+  static_cast<void>(load_some(untimed(), true));  // throws where one is refused
   settle_down(node);
-  find_targets();
+  still_ns_ = node.now_ns();
+  find_targets(kFirstStep);
+}
+
+Edge::Install Edge::untimed() {
+  return [this](const std::vector<InstallMessage>& batch) {
+    node.install(batch);
+    return Result<>{};
+  };
 }
 
 uint64_t Edge::eal_bytes() {
@@ -79,21 +89,32 @@ DestinationMessage Edge::put_of(size_t number, GroupIndex group) const {
   return {.family = key.family, .length = key.length, .group = group, .prefix = key.prefix};
 }
 
-void Edge::load() {
-  std::vector<InstallMessage> installs{message(destination_put(kLocal4, 32, kLocalGroup)),
-                                       message(destination_put(kLocal6, 128, kLocalGroup))};
+Result<> Edge::load_some(const Install& install, bool first) {
+  std::vector<InstallMessage> batch;
   for (size_t i = 0; i < prefixes.all().size(); ++i) {
-    installs.push_back(message(put_of(i, group_of(i))));
-    if (installs.size() < kMaxBatch && i + 1 < prefixes.all().size()) continue;
-    node.install(installs);
-    installs.clear();
+    if ((i % kFirstStep == 0) != first) continue;
+    batch.push_back(message(put_of(i, group_of(i))));
+    if (batch.size() < kLoadBatch) continue;
+    if (auto installed = install(batch); !installed) return installed;
+    batch.clear();
   }
+  return batch.empty() ? Result<>{} : install(batch);
 }
 
-void Edge::find_targets() {
+Result<> Edge::load(const Install& install) {
+  return load_some(install, false);
+}
+
+void Edge::spread_targets() {
+  loaded_ = true;
+  find_targets(1);
+}
+
+void Edge::find_targets(size_t step) {
+  for (std::vector<Target>& each : targets_) each.clear();
   std::mt19937_64 random(1);
   while (targets_[0].size() < kTargets || targets_[1].size() < kTargets) {
-    const DestinationKey& prefix = prefixes.all()[random() % prefixes.all().size()];
+    const DestinationKey& prefix = prefixes.all()[random() % prefixes.all().size() / step * step];
     const Ipv6Address address = Prefixes::inside(prefix, random);
     const size_t longest = *prefixes.longest(prefix.family, address);
     if (is_restless(longest)) continue;

@@ -6,6 +6,7 @@
 #include <rte_fib.h>
 #include <rte_fib6.h>
 
+#include <functional>
 #include <random>
 #include <span>
 #include <vector>
@@ -18,7 +19,8 @@ namespace sky::perf {
 
 inline constexpr unsigned kEdgeLinks = 4;          ///< of each kind
 inline constexpr unsigned kEdgeDestinations = 16;  ///< of each kind: a session and a group of two members
-inline constexpr unsigned kEdgeFlows = 16;         ///< to each address
+inline constexpr size_t kLoadBatch = 1'000;
+inline constexpr unsigned kEdgeFlows = 16;  ///< to each address
 /// Where an IP packet lies in the frame that is to carry it.
 inline constexpr size_t kIpAt = sizeof(EthernetHeader) + kDatagramOverhead;
 
@@ -38,13 +40,26 @@ struct IpPacket {
 
 class Edge {
  public:
+  using Install = std::function<Result<>(const std::vector<InstallMessage>&)>;
+
+  /// Every 16th prefix is there, and targets among these.
   Edge();
+  /// Without rings.
+  Install untimed();
+  /// All others, in order and in batches of kLoadBatch.
+  Result<> load(const Install& install);
+  /// Targets among all, once they are loaded; nobody draws meanwhile.
+  void spread_targets();
+  bool loaded() const { return loaded_; }
+  size_t left_to_load() const { return prefixes.all().size() - (prefixes.all().size() - 1) / kFirstStep - 1; }
   /// What its destination map takes of DPDK's memory.
   static uint64_t eal_bytes();
 
   test::Node node;
   const Prefixes prefixes;
 
+  /// The worker's time stands still: no timer comes due.
+  uint64_t still_ns() const { return still_ns_; }
   /// The same number drawn is the same target in every run.
   const Target& draw(FrameKind kind, std::mt19937_64& random) const;
   std::span<test::LinkPeer> links(FrameKind kind) { return {&links_[to_underlying(kind) * kEdgeLinks], kEdgeLinks}; }
@@ -66,18 +81,21 @@ class Edge {
   static bool is_restless(size_t number) { return number % 7 == 0; }
 
  private:
+  static constexpr size_t kFirstStep = 16;
   static constexpr unsigned kKinds = 2;
   static constexpr unsigned kGroups = kKinds * kEdgeDestinations;
   static constexpr size_t kTargets = size_t{1}
                                      << 17;  ///< of each kind: more lines of the map than a core's caches have
 
   void add_destination(FrameKind kind, unsigned destination);
-  void load();
-  void find_targets();
+  Result<> load_some(const Install& install, bool first);
+  void find_targets(size_t step);
 
   std::vector<test::LinkPeer> links_;
   std::vector<test::SessionPeer> sessions_;
   std::array<std::vector<Target>, kKinds> targets_;
+  uint64_t still_ns_ = 0;
+  bool loaded_ = false;
 };
 
 /// A whole UDP packet between a far address and a local one, as it would be delivered.

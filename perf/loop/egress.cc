@@ -47,6 +47,7 @@ class Egress {
   std::vector<IpPacket> packets_;  ///< of this chunk
   std::vector<Be64> words_;        ///< epoch, stream and counter of each
   std::unique_ptr<MbEngine> engine_ = *MbEngine::create();
+  RawPass raw_outer_{&AeadEngine::open}, raw_inner_{&AeadEngine::open};
 };
 
 void Egress::write_frame(rte_mbuf* buffer, unsigned i) {
@@ -118,7 +119,7 @@ Result<> Egress::verify() {
   edge_.node.change();
   std::vector<bool> seen(kChunk);
   for (unsigned burst = 0; burst < kChunk; burst += kBurst) {
-    edge_.node.worker().turn(edge_.node.now_ns());
+    edge_.node.worker().turn(edge_.still_ns());
     for (const Bytes& packet : edge_.node.tun_read()) {
       if (auto as_sent = check(packet, seen); !as_sent) return as_sent;
     }
@@ -137,7 +138,7 @@ void Egress::value(Samples& samples) {
   Samples bursts;
   Refills refills(edge_.node.port(0).pool());
   for (unsigned burst = 0; burst < kChunk; burst += kBurst) {
-    bursts.push_back(clocks_each(kBurst, [&] { worker.turn(edge_.node.now_ns()); }));
+    bursts.push_back(clocks_each(kBurst, [&] { worker.turn(edge_.still_ns()); }));
     refills.take();
   }
   worker.context().tun = tun;
@@ -168,8 +169,8 @@ double Egress::raw(unsigned burst, bool& authentic) {
     lookups.add(*packets_[burst + i].far);
   }
   const double clocks = clocks_each(kBurst, [&] {
-    engine_->open(outer.all());
-    engine_->open(inner.all());
+    raw_outer_.run(outer.all());
+    raw_inner_.run(inner.all());
     lookups.find(*edge_.node.tables->destinations);
   });
   for (const RawOps* each : {&inner, &outer})

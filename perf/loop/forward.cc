@@ -49,8 +49,22 @@ Forward::Forward(const ForwardSpec& spec, Node& node, const Lane& lane)
   wanted.port = lane.out_port;
   if (spec.links > 1) out_ = add_neighbours(node_, wanted);
   for (const LinkPeer& peer : in_) ethernet_.push_back(peer.ethernet_towards_node());
+  take_keys();
   install(spec);
   settle_down(node_);
+}
+
+void Forward::take_keys() {
+  const auto& links = node_.tables->links;
+  copies_ = std::vector<KeySlot>(in_.size());
+  for (size_t i = 0; i < in_.size(); ++i) {
+    const KeySlot& slot = *links.find(in_[i].link)->receive.for_link(0);
+    copies_[i].key = slot.key;
+    copies_[i].salt = slot.salt;
+    copies_[i].suite = slot.suite;
+    opens_.emplace_back(slot);
+  }
+  for (const LinkPeer& peer : out_.empty() ? in_ : out_) seals_.emplace_back(*links.find(peer.link)->send.now());
 }
 
 void Forward::install(const ForwardSpec& spec) {
@@ -121,8 +135,7 @@ std::optional<AeadOp> Forward::write_frame(uint8_t* frame, const Circuit& circui
   std::memcpy(packet + sizeof(PacketHeader), &number, sizeof(number));
   if (kind_ == FrameKind::clear) return std::nullopt;
   const Be64 word = reinterpret_cast<const LinkHeader*>(data)->lane_counter;
-  return RawOp{packet, sealed_of(number), data + sizeof(LinkHeader), data, word}.under(
-      *node_.tables->links.find(from.link)->receive.for_link(0));
+  return RawOp{packet, sealed_of(number), data + sizeof(LinkHeader), data, word}.under(copies_[circuit.in]);
 }
 
 Result<> Forward::check(const Bytes& frame, uint32_t number, const Circuit& circuit) {
@@ -170,16 +183,15 @@ double Forward::raw_aead(uint32_t first, unsigned burst, bool& authentic) {
     frames[i] = out_port().take();
     if (kind_ == FrameKind::clear) continue;
     const Circuit& circuit = *travelling_[burst + i];
-    const auto& links = node_.tables->links;
     auto* frame = rte_pktmbuf_mtod_offset(frames[i], uint8_t*, sizeof(EthernetHeader));
     const Be64 word = reinterpret_cast<const LinkHeader*>(frame)->lane_counter;
     const RawOp part{frame + kLinkOverhead, sealed_of(first + burst + i), frame + sizeof(LinkHeader), frame, word};
-    opens.add(part.under(*links.find(in_[circuit.in].link)->receive.for_link(0)));
-    seals.add(part.under(*links.find(out_of(circuit).link)->send.now()));
+    opens.add(part.under(opens_[circuit.in]));
+    seals.add(part.under(seals_[circuit.out]));
   }
   const double clocks = clocks_each(kBurst, [&] {
-    engine_->open(opens.all());
-    engine_->seal(seals.all());
+    raw_open_.run(opens.all());
+    raw_seal_.run(seals.all());
   });
   for (const AeadOp& op : opens.all()) authentic &= op.authentic;
   rte_pktmbuf_free_bulk(frames.data(), kBurst);

@@ -75,6 +75,8 @@ class Forward {
   /// Those that left are taken away; returns how many.
   unsigned discard();
 
+  /// Fills in what seals towards the node, and what the node's own keys are.
+  void take_keys();
   test::LinkPeer& out_of(const Circuit& circuit) { return out_.empty() ? in_[0] : out_[circuit.out]; }
   /// What each of the two AEAD passes has of that frame.
   size_t sealed_of(uint32_t number) const { return kind_ == FrameKind::header ? kHeaderSealed : bytes_of(number); }
@@ -91,7 +93,11 @@ class Forward {
   std::vector<Circuit> circuits_;
   uint32_t sealed_ = 0;                     ///< frames so far
   std::vector<const Circuit*> travelling_;  ///< circuits of this chunk's frames
+  /// Under copies of the node's receive keys frames are sealed, since that would bring the node's into the cache.
+  std::vector<dataplane::KeySlot> copies_;
+  std::vector<RawKey> opens_, seals_;  ///< the node's own: [Circuit.in], [Circuit.out]
   std::unique_ptr<dataplane::MbEngine> engine_ = *dataplane::MbEngine::create();
+  RawPass raw_open_{&dataplane::AeadEngine::open}, raw_seal_{&dataplane::AeadEngine::seal};
 };
 
 }  // namespace sky::perf

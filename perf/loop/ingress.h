@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "dataplane/batch.h"
-#include "dataplane/crypto/mb_engine.h"
 #include "perf/loop/edge.h"
+#include "perf/loop/raw_aead.h"
 
 namespace sky::perf {
 
@@ -19,7 +19,7 @@ class Ingress {
   Result<> verify();
   void value(Samples& samples);
   void limit(Samples& samples);
-  /// One burst, whose frames are taken away: the stages' clocks; nothing when one was lost.
+  /// One burst, whose frames are taken away: its turn's clocks; nothing when a packet was lost.
   std::optional<uint64_t> pass_one();
 
  private:
@@ -27,8 +27,8 @@ class Ingress {
   void fill(unsigned burst);
   /// Of a whole chunk.
   void fill();
-  /// The burst into the batch, as the TUN's poll does, then through all stages. Returns the stages' clocks.
-  uint64_t process(unsigned burst);
+  /// A turn that finds the burst at the TUN: the clocks that it takes but for reading it.
+  uint64_t turn(unsigned burst);
   /// Opens a frame as its receivers would: which packet of this chunk it carries.
   Result<unsigned> opened(const test::Bytes& frame);
   /// Clocks a packet of seals and look-ups alone.
@@ -42,7 +42,7 @@ class Ingress {
   dataplane::Batch batch_;
   std::vector<rte_mbuf*> buffers_;
   std::vector<IpPacket> packets_;  ///< that lie in them
-  std::unique_ptr<dataplane::MbEngine> engine_ = *dataplane::MbEngine::create();
+  RawPass raw_inner_{&dataplane::AeadEngine::seal}, raw_outer_{&dataplane::AeadEngine::seal};
 };
 
 }  // namespace sky::perf

@@ -26,6 +26,8 @@ class Install {
   Result<> measure(Outcome& outcome, unsigned runs, const Progress& progress);
 
  private:
+  /// What of the map is not there yet, beside traffic.
+  Result<> load(Outcome& outcome);
   GroupIndex other_group(size_t number) const { return Edge::group_of(number + 1); }
   /// The next kBatch of the restless prefixes.
   std::vector<size_t> next();
@@ -123,7 +125,32 @@ Result<> Install::read_back() {
               edge_.prefixes.all().size());
 }
 
+Result<> Install::load(Outcome& outcome) {
+  Traffic traffic(edge_.node.quiescence(), [this] { return traffic_.pass_one(); });
+  double passed_ns = 0;
+  traffic.longest_gap_ns();
+  auto loaded = edge_.load([&](const std::vector<InstallMessage>& batch) -> Result<> {
+    const Contract::Batches batches{batch};
+    const uint64_t start = cpu_ns();
+    const bool done = contract_.install(batches);
+    passed_ns += static_cast<double>(cpu_ns() - start);
+    return done ? Result<>{} : fail("install: found a batch refused");
+  });
+  if (!loaded) return loaded;
+  const double gap = traffic.longest_gap_ns();
+  Outcome beside{};
+  beside.name = outcome.name;
+  if (auto stopped = traffic.stop(beside); !stopped) return stopped;
+  outcome.more = {{"load_per_second", static_cast<double>(edge_.left_to_load()) / passed_ns * 1e9},
+                  {"load_gap_ns", gap}};
+  edge_.spread_targets();
+  return {};
+}
+
 Result<> Install::measure(Outcome& outcome, unsigned runs, const Progress& progress) {
+  if (!edge_.loaded()) {
+    if (auto loaded = load(outcome); !loaded) return loaded;
+  }
   Traffic traffic(edge_.node.quiescence(), [this] { return traffic_.pass_one(); });
   auto done = measure_beside(
       traffic, [this] { return value(); }, [this] { return limit(); }, outcome, runs, progress);

@@ -20,10 +20,8 @@ using namespace sky::test;
 
 namespace {
 
-constexpr uint32_t kRules = 50'000;         // of a batch
-constexpr unsigned kManyRuns = 51;          // perf/run without --quick
-constexpr double kLongS = 60, kShortS = 5;  // of all runs
-constexpr double kLongGapNs = 20'000;       // of which we ask whether the scheduler had the core
+constexpr uint32_t kRules = 50'000;    // of a batch
+constexpr double kLongGapNs = 20'000;  // of which we ask whether the scheduler had the core
 constexpr uint64_t kPingNs = 200'000'000;
 
 uint64_t monotonic_ns() {
@@ -59,6 +57,7 @@ class Gaps {
 
 class LoopGap {
  public:
+  explicit LoopGap(double seconds) : seconds_(seconds) {}
   Result<> verify() { return forward_.verify(); }
   Result<> measure(Outcome& outcome, unsigned runs, const Progress& progress);
 
@@ -77,6 +76,7 @@ class LoopGap {
   Gaps work(double seconds, double ns_per_clock);
   static Gaps idle(double seconds, double ns_per_clock);
 
+  const double seconds_;  ///< of all runs
   Node node_{config()};
   Forward forward_{spec(), node_};
   uint64_t next_ping_ns_ = 0;
@@ -145,7 +145,7 @@ Gaps LoopGap::idle(double seconds, double ns_per_clock) {
 
 Result<> LoopGap::measure(Outcome& outcome, unsigned runs, const Progress& progress) {
   const double ns = 1e9 / calibrate().tsc_hz;
-  const double seconds = (runs < kManyRuns ? kShortS : kLongS) / runs;
+  const double seconds = seconds_ / runs;
   const Change before = node_.total();
   double own = 0, limit_own = 0, turns = 0;
   {
@@ -168,15 +168,15 @@ Result<> LoopGap::measure(Outcome& outcome, unsigned runs, const Progress& progr
   summarize(outcome);
   outcome.value = std::ranges::max(outcome.runs);
   outcome.limit = std::ranges::max(outcome.limit_runs);
-  outcome.more = {{"own", own},     {"limit_own", limit_own},          {"seconds", seconds * runs},
+  outcome.more = {{"own", own},     {"limit_own", limit_own},          {"seconds", seconds_},
                   {"turns", turns}, {"forwarded", change.transmitted}, {"rules", batches_ * kRules}};
   return {};
 }
 
 }  // namespace
 
-Result<Case> loop_gap_case() {
-  const auto gap = std::make_shared<LoopGap>();
+Result<Case> loop_gap_case(double seconds) {
+  const auto gap = std::make_shared<LoopGap>(seconds);
   if (auto verified = gap->verify(); !verified) return std::unexpected(verified.error());
   return Case{.name = "loop-gap",
               .unit = kNs,

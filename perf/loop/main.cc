@@ -24,9 +24,12 @@ struct Options {
   bool list = false;
   bool memory = false;
   bool hugepages = false;
-  unsigned runs = 11;
-  double testpmd = 0;  ///< clocks a packet of its macswap; 0: not measured
+  bool quick = false;
+  std::optional<unsigned> runs;  ///< instead of what quick says
+  double testpmd = 0;            ///< clocks a packet of its macswap; 0: not measured
 };
+
+constexpr unsigned kQuickRuns = 11, kManyRuns = 51;
 
 struct Entry {
   std::string name;
@@ -39,25 +42,31 @@ const std::vector<size_t> kImix{64, 570, 64, 64, 570, 64, 1420, 64, 570, 64, 64,
 /// The same of whole Datagrams: in 64 bytes no IPv6 packet has room.
 const std::vector<size_t> kEdgeImix{128, 570, 128, 128, 570, 128, 1420, 128, 570, 128, 128, 570};
 
-/// The edge router's, which share one: it is made when it is first asked for.
+/// The edge router's, which share one: it is made when it is first asked for, and loaded by the first of these.
 void edges(std::vector<Entry>& all) {
   const auto edge = [made = std::make_shared<std::unique_ptr<Edge>>()]() -> Edge& {
     if (*made == nullptr) *made = std::make_unique<Edge>();
     return **made;
   };
+  const auto loaded = [edge]() -> Edge& {
+    if (edge().loaded()) return edge();
+    static_cast<void>(edge().load(edge().untimed()));  // throws where one is refused
+    edge().spread_targets();
+    return edge();
+  };
+  if (OtherCore::exists()) all.push_back({"install/prefixes", [edge] { return install_prefixes_case(edge()); }, true});
   for (const auto& [way, make] : {std::pair{"ingress", &ingress_case}, std::pair{"egress", &egress_case}}) {
     for (const auto& [word, kind] : {std::pair{"header", FrameKind::header}, std::pair{"frame", FrameKind::frame}}) {
       for (const auto& [size, bytes] : {std::pair{"128", std::vector<size_t>{128}},
                                         std::pair{"1420", std::vector<size_t>{1420}}, std::pair{"imix", kEdgeImix}}) {
         const EdgeSpec spec{.name = fmt::format("{}/{}-{}", way, word, size), .kind = kind, .packet_bytes = bytes};
-        all.push_back({spec.name, [=] { return make(edge(), spec); }, true});
+        all.push_back({spec.name, [=] { return make(loaded(), spec); }, true});
       }
     }
   }
-  if (OtherCore::exists()) all.push_back({"install/prefixes", [edge] { return install_prefixes_case(edge()); }, true});
 }
 
-std::vector<Entry> entries() {
+std::vector<Entry> entries(bool quick) {
   std::vector<Entry> all;
   const auto forward = [&all](const ForwardSpec& spec) {
     all.push_back({spec.name, [spec] { return forward_case(spec); }});
@@ -102,7 +111,7 @@ std::vector<Entry> entries() {
   all.push_back({"failover/copy", [] { return failover_case(Fault::copy); }});
   for (const unsigned percent : {10, 50, 90})
     all.push_back({fmt::format("latency/{}", percent), [percent] { return latency_case(percent); }});
-  if (OtherCore::exists()) all.push_back({"loop-gap", loop_gap_case});
+  if (OtherCore::exists()) all.push_back({"loop-gap", [quick] { return loop_gap_case(quick ? 5 : 60); }});
   all.push_back({"workers/1", [] { return workers_case(1); }});
   if (!OtherCore::exists()) return all;
   all.push_back({"workers/2", [] { return workers_case(2); }});
@@ -136,21 +145,25 @@ class Progress {
   size_t cases_, done_ = 0;
 };
 
-Result<Outcome> run(const Entry& entry, unsigned runs, Progress& progress) {
-  progress.at(entry, "prepares and verifies");
-  auto one = entry.make();
-  if (!one) return std::unexpected(one.error());
-  const Disturbance before = disturbance();
-  auto outcome =
-      measure(*one, runs, [&](unsigned done) { progress.at(entry, fmt::format("run {} of {}", done, runs)); });
-  if (outcome) outcome->disturbed = disturbance() - before;
-  progress.done(entry);
-  return outcome;
+/// Also what it throws: a node that did not stand up, memory that there is not.
+Result<Outcome> run(const Entry& entry, unsigned runs, const Progress& progress) {
+  try {
+    progress.at(entry, "prepares and verifies");
+    auto one = entry.make();
+    if (!one) return std::unexpected(one.error());
+    const Disturbance before = disturbance();
+    auto outcome =
+        measure(*one, runs, [&](unsigned done) { progress.at(entry, fmt::format("run {} of {}", done, runs)); });
+    if (outcome) outcome->disturbed = disturbance() - before;
+    return outcome;
+  } catch (const std::exception& error) {
+    return fail("{}: {}", entry.name, error.what());
+  }
 }
 
 /// Those that are asked for; empty where one of the words names none.
-std::vector<Entry> chosen(const std::vector<std::string>& only) {
-  std::vector<Entry> all = entries();
+std::vector<Entry> chosen(const std::vector<std::string>& only, bool quick) {
+  std::vector<Entry> all = entries(quick);
   const auto named = [](const Entry& entry, const std::string& word) {
     return entry.name.find(word) != std::string::npos;
   };
@@ -189,7 +202,8 @@ int bench(const Options& options, const std::vector<Entry>& cases) {
   size_t failed = 0;
   Progress progress(cases.size());
   for (const Entry& entry : cases) {
-    auto outcome = run(entry, options.runs, progress);
+    auto outcome = run(entry, options.runs.value_or(options.quick ? kQuickRuns : kManyRuns), progress);
+    progress.done(entry);
     if (!outcome) {  // the others have their figures all the same
       ++failed;
       refuse(outcome.error());
@@ -213,6 +227,7 @@ int bench(const Options& options, const std::vector<Entry>& cases) {
 }  // namespace sky::perf
 
 int main(int argc, char** argv) {
+  sky::perf::take_last_cpu();
   sky::perf::Options options;
   CLI::App app("Clocks per packet of the worker's own functions, beside their limits");
   app.add_option("--json", options.json, "write the JSON to this file, not to standard output");
@@ -221,9 +236,12 @@ int main(int argc, char** argv) {
   app.add_flag("--memory", options.memory, "what of it DPDK will take, in bytes, and no more");
   app.add_flag("--hugepages", options.hugepages, "all that DPDK takes is hugepages of 2 MiB");
   app.add_option("--testpmd", options.testpmd, "clocks a packet that DPDK's testpmd takes for a macswap");
-  app.add_option("--runs", options.runs, "runs of each case")->check(CLI::Range(5, 1000));
+  app.add_flag(
+      "--quick", options.quick,
+      fmt::format("{} runs of each case, not {}, and shorter ones", sky::perf::kQuickRuns, sky::perf::kManyRuns));
+  app.add_option("--runs", options.runs, "so many runs of each case")->check(CLI::Range(5, 1000));
   CLI11_PARSE(app, argc, argv);
-  const auto cases = sky::perf::chosen(options.only);
+  const auto cases = sky::perf::chosen(options.only, options.quick);
   if (cases.empty()) return 2;
   if (options.list) {
     for (const auto& entry : cases) fmt::print("{}\n", entry.name);

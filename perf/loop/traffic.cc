@@ -34,7 +34,7 @@ void Traffic::run() {
   }
   burst_clocks_ = static_cast<uint64_t>(median(trials));
   started_ = true;
-  const uint64_t slack = static_cast<uint64_t>(clocks_.tsc_hz / 1e3);  // more than so late is not made up for
+  const auto slack = static_cast<uint64_t>(clocks_.tsc_hz / 100);  // more than so late is not made up for
   const uint64_t first = __rdtsc();
   uint64_t last = first, due = first;
   while (!stop_) {

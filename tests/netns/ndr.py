@@ -22,7 +22,7 @@ SHORT = ("--trial", "0.1", "--final", "0.3", "--width", "0.1")
 def search(sort, frame):
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "ndr.json")
-        code = ndr.main(["--veth", sort, "--frame", frame, *SHORT, "--json", str(out)], PROGRAM, nullcontext(False))
+        code = ndr.main(["--veth", sort, "--frame", frame, *SHORT, "--json", str(out)], lambda: PROGRAM, nullcontext(False))
         expect(code == 0, f"exit code {code}")
         return json.loads(out.read_text())["cases"]
 

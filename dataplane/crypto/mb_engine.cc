@@ -70,20 +70,25 @@ void open_gcm(IMB_MGR* manager, const AeadOp& op, uint8_t* tag) {
                      op.associated_length, tag, kAeadTagBytes);
 }
 
-void seal_chacha(IMB_MGR* manager, AeadOp& op) {
-  chacha20_poly1305_context_data context;
-  IMB_CHACHA20_POLY1305_INIT(manager, op.key->expanded.data(), &context, op.nonce.data(), op.associated,
-                             op.associated_length);
-  IMB_CHACHA20_POLY1305_ENC_UPDATE(manager, op.key->expanded.data(), &context, op.data, op.data, op.length);
-  IMB_CHACHA20_POLY1305_ENC_FINALIZE(manager, &context, op.tag, kAeadTagBytes);
-}
-
-void open_chacha(IMB_MGR* manager, const AeadOp& op, uint8_t* tag) {
-  chacha20_poly1305_context_data context;
-  IMB_CHACHA20_POLY1305_INIT(manager, op.key->expanded.data(), &context, op.nonce.data(), op.associated,
-                             op.associated_length);
-  IMB_CHACHA20_POLY1305_DEC_UPDATE(manager, op.key->expanded.data(), &context, op.data, op.data, op.length);
-  IMB_CHACHA20_POLY1305_DEC_FINALIZE(manager, &context, tag, kAeadTagBytes);
+/// As one job: direct calls take three, and nearly twice as long. No lanes are to be filled: it is done at once.
+void run_chacha(IMB_MGR* manager, const AeadOp& op, IMB_CIPHER_DIRECTION direction, uint8_t* tag) {
+  IMB_JOB& job = *IMB_GET_NEXT_JOB(manager);
+  job.cipher_mode = IMB_CIPHER_CHACHA20_POLY1305;
+  job.hash_alg = IMB_AUTH_CHACHA20_POLY1305;
+  job.cipher_direction = direction;
+  job.chain_order = direction == IMB_DIR_ENCRYPT ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
+  job.enc_keys = job.dec_keys = op.key->expanded.data();
+  job.key_len_in_bytes = kAeadKeyBytes;
+  job.src = job.dst = op.data;
+  job.cipher_start_src_offset_in_bytes = job.hash_start_src_offset_in_bytes = 0;
+  job.msg_len_to_cipher_in_bytes = job.msg_len_to_hash_in_bytes = op.length;
+  job.iv = op.nonce.data();
+  job.iv_len_in_bytes = kAeadNonceBytes;
+  job.u.CHACHA20_POLY1305.aad = op.associated;
+  job.u.CHACHA20_POLY1305.aad_len_in_bytes = op.associated_length;
+  job.auth_tag_output = tag;
+  job.auth_tag_output_len_in_bytes = kAeadTagBytes;
+  IMB_SUBMIT_JOB_NOCHECK(manager);
 }
 
 }  // namespace
@@ -122,7 +127,8 @@ void MbEngine::expand(Suite suite, std::span<const uint8_t, kAeadKeyBytes> key, 
 
 void MbEngine::seal(std::span<AeadOp> ops) noexcept {
   for_each_prefetched(ops, wide_, [&](AeadOp& op) {
-    op.suite == Suite::aes_256_gcm ? seal_gcm(manager_.get(), op) : seal_chacha(manager_.get(), op);
+    op.suite == Suite::aes_256_gcm ? seal_gcm(manager_.get(), op)
+                                   : run_chacha(manager_.get(), op, IMB_DIR_ENCRYPT, op.tag);
     op.authentic = true;
   });
 }
@@ -131,7 +137,7 @@ void MbEngine::open(std::span<AeadOp> ops) noexcept {
   std::array<uint8_t, kAeadTagBytes> tag;
   for_each_prefetched(ops, wide_, [&](AeadOp& op) {
     op.suite == Suite::aes_256_gcm ? open_gcm(manager_.get(), op, tag.data())
-                                   : open_chacha(manager_.get(), op, tag.data());
+                                   : run_chacha(manager_.get(), op, IMB_DIR_DECRYPT, tag.data());
     op.authentic = tags_equal(tag.data(), op.tag);
   });
 }

@@ -46,6 +46,11 @@ const Columns kPorts{{"PORT", "port"},
                      {"SENT", "out", Form::rate},
                      {"BITS", "out_bits", Form::bit_rate},
                      {"FULL", "full_rate", Form::rate}};
+const Columns kQueueRows{{"PORT", "port"},
+                         {"QUEUE", "queue"},
+                         {"SENT", "out", Form::rate},
+                         {"BITS", "out_bits", Form::bit_rate},
+                         {"QUEUED", "queued"}};
 const Columns kLinks{{"LINK", "link"},
                      {"PEER", "peer"},
                      {"STATE", "state"},
@@ -77,12 +82,17 @@ std::optional<double> rate_of(const Json& before, const Json& now, const char* k
   return static_cast<double>(to - from) / seconds;
 }
 
-/// The rows of now with rates since `before`; which is which `name` tells.
-Json with_rates(const Json& before, const Json& now, const char* name, std::span<const Rate> rates, double seconds) {
+/// The rows of now with rates since `before`; which is which `names` tell.
+Json with_rates(const Json& before, const Json& now, std::initializer_list<const char*> names,
+                std::span<const Rate> rates, double seconds) {
   Json rows = Json::array();
   for (Json row : now) {
-    if (!row.is_object() || !row.contains(name)) continue;
-    const auto same = [&](const Json& old) { return old.is_object() && old.value(name, Json()) == row[name]; };
+    const auto has = [&](const char* name) { return row.is_object() && row.contains(name); };
+    if (!std::ranges::all_of(names, has)) continue;
+    const auto same = [&](const Json& old) {
+      return old.is_object() &&
+             std::ranges::all_of(names, [&](const char* name) { return old.value(name, Json()) == row[name]; });
+    };
     const auto old = std::ranges::find_if(before, same);
     for (const Rate& rate : rates) {
       const auto grown = old == before.end() ? std::nullopt : rate_of(*old, row, rate.from, seconds);
@@ -120,9 +130,10 @@ std::string head_text(const Reading& now) {
 Reply read(const ApiClient& client, Reading& reading) {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   reading.at_ns = static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
-  for (const auto& [what, into] : {std::pair{"health", &reading.health}, std::pair{"ports", &reading.ports},
-                                   std::pair{"links", &reading.links}, std::pair{"workers", &reading.workers},
-                                   std::pair{"drops", &reading.drops}, std::pair{"counters", &reading.counters}}) {
+  for (const auto& [what, into] :
+       {std::pair{"health", &reading.health}, std::pair{"ports", &reading.ports}, std::pair{"queues", &reading.queues},
+        std::pair{"links", &reading.links}, std::pair{"workers", &reading.workers}, std::pair{"drops", &reading.drops},
+        std::pair{"counters", &reading.counters}}) {
     Reply reply = client.get(std::string("/v1/") + what);
     if (!reply.error.empty()) return reply;
     *into = std::move(reply.body);
@@ -164,9 +175,10 @@ class Screen {
 std::string top_text(const Reading& before, const Reading& now) {
   const double seconds = static_cast<double>(now.at_ns - before.at_ns) / kSecondNs;
   std::string text = head_text(now);
-  text += "\n" + rows_text(kPorts, with_rates(before.ports, now.ports, "port", kTraffic, seconds));
-  text += "\n" + rows_text(kLinks, with_rates(before.links, now.links, "link", kTraffic, seconds));
-  text += "\n" + rows_text(kWorkers, with_rates(before.workers, now.workers, "worker", kWork, seconds));
+  text += "\n" + rows_text(kPorts, with_rates(before.ports, now.ports, {"port"}, kTraffic, seconds));
+  text += "\n" + rows_text(kQueueRows, with_rates(before.queues, now.queues, {"port", "queue"}, kTraffic, seconds));
+  text += "\n" + rows_text(kLinks, with_rates(before.links, now.links, {"link"}, kTraffic, seconds));
+  text += "\n" + rows_text(kWorkers, with_rates(before.workers, now.workers, {"worker"}, kWork, seconds));
   const Json drops = drop_rates(before.drops, now.drops, seconds);
   return text + "\n" + (drops.empty() ? "nothing is dropped\n" : rows_text(kDrops, drops));
 }

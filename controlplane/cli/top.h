@@ -11,7 +11,7 @@ namespace sky::controlplane {
 /// Answers of GET /v1/WHAT, taken together.
 struct Reading {
   uint64_t at_ns = 0;  ///< steady clock
-  Json health, ports, links, workers, drops, counters;
+  Json health, ports, queues, links, workers, drops, counters;
 };
 
 /// The screen. A counter that went back, as a dataplane's that was started anew, has no rate.

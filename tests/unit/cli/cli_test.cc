@@ -128,6 +128,9 @@ class TopTest : public testing::Test {
         "sessions": {"up": 1, "all": 1}, "destinations": 12, "faults": []})");
     before.ports = Json::parse(R"([{"port": "p0", "up": true, "received": 1000, "received_bytes": 1000000,
         "transmitted": 0, "transmitted_bytes": 0, "full": 7}])");
+    before.queues = Json::parse(R"([
+        {"port": "p0", "queue": "control", "transmitted": 5, "transmitted_bytes": 500, "queued": 0},
+        {"port": "p0", "queue": "realtime", "transmitted": 9, "transmitted_bytes": 900, "queued": 0}])");
     before.links = Json::parse(R"([{"link": "a1-g1", "peer": "g1", "state": "up", "rtt_us": 210, "received": 1000,
         "received_bytes": 1000000, "transmitted": 0, "transmitted_bytes": 0, "bad_tags": 0}])");
     before.workers = Json::parse(R"([{"worker": 0, "core": 3, "busy_ns": 0, "loops": 5, "sleeps": 5, "received": 1000,
@@ -143,6 +146,7 @@ class TopTest : public testing::Test {
 
 TEST_F(TopTest, ShowsWhatMovedInASecond) {
   now.ports[0].update({{"received", 3000u}, {"received_bytes", 3'000'000u}, {"full", 8u}});
+  now.queues[1].update({{"transmitted", 2009u}, {"transmitted_bytes", 200'900u}, {"queued", 3u}});
   now.links[0].update({{"received", 2000u}, {"received_bytes", 2'000'000u}});
   now.workers[0].update({{"busy_ns", 1'000'000'000u}, {"loops", 20'005u}, {"drops", 13u}, {"queued", 64u}});
   now.drops.update({{"bad_tag", 4u}, {"port_full", 9u}});
@@ -153,6 +157,10 @@ TEST_F(TopTest, ShowsWhatMovedInASecond) {
             "\n"
             "PORT  UP   RECEIVED         BITS  SENT     BITS    FULL\n"
             "p0    yes  1.00 k/s  8.00 Mbit/s  0 /s  0 bit/s  0.5 /s\n"
+            "\n"
+            "PORT  QUEUE         SENT        BITS  QUEUED\n"
+            "p0    control       0 /s     0 bit/s       0\n"
+            "p0    realtime  1.00 k/s  800 kbit/s       3\n"
             "\n"
             "LINK   PEER  STATE     RTT  RECEIVED         BITS  SENT     BITS  BAD TAGS\n"
             "a1-g1  g1    up     210 us    500 /s  4.00 Mbit/s  0 /s  0 bit/s      0 /s\n"

@@ -63,7 +63,7 @@ Worker::Worker(const WorkerConfig& config, Tables& tables, Quiescence& quiescenc
                .ether_types = {},
                .tun = config.tun,
                .number = config.number,
-               .hash_seed = randombytes_random(),
+               .flow_key = random_flow_key(),
                .held = {},
                .outputs = std::vector<PortOutput>(config.ports.size()),
                .handshakes = HandshakeRations(config.ports.size(), randombytes_random()),

@@ -12,6 +12,7 @@
 #include "dataplane/crypto/aead.h"
 #include "dataplane/stages/damage.h"
 #include "dataplane/stages/handshake_rations.h"
+#include "dataplane/stages/inner.h"
 #include "dataplane/stages/stage_clock.h"
 #include "dataplane/stages/timer_budget.h"
 #include "dataplane/tables/tables.h"
@@ -75,14 +76,14 @@ struct Context {
   unsigned number;                         ///< of this worker; its lane on every link
   uint64_t now_ns = 0;                     ///< read once per burst
   uint64_t (*clock)() noexcept = nullptr;  ///< what timers cost is read off it; not at all without one
-  uint32_t hash_seed = 0;                  ///< secret: flows are hashed under it
-  bool many_links = false;                 ///< more than a cache holds
-  bool worked = false;                     ///< this turn carried somebody's traffic
-  bool timers_due = false;                 ///< a packet changed what timers would find
-  bool wake_main = false;                  ///< this turn pushed into the channel
-  Watch* watch = nullptr;                  ///< read once per turn; nullptr: nobody looks
-  PortIndex polled = kNoPort;              ///< while somebody looks: where the batch at hand came in
-  uint32_t to_wake = 0;                    ///< workers that this turn handed something to, as bits
+  FlowKey flow_key{};
+  bool many_links = false;     ///< more than a cache holds
+  bool worked = false;         ///< this turn carried somebody's traffic
+  bool timers_due = false;     ///< a packet changed what timers would find
+  bool wake_main = false;      ///< this turn pushed into the channel
+  Watch* watch = nullptr;      ///< read once per turn; nullptr: nobody looks
+  PortIndex polled = kNoPort;  ///< while somebody looks: where the batch at hand came in
+  uint32_t to_wake = 0;        ///< workers that this turn handed something to, as bits
 
   std::vector<HeldPackets> held;    ///< capacity kMaxHeldGroups
   std::vector<PortOutput> outputs;  ///< [PortIndex]

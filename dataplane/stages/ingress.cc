@@ -41,7 +41,7 @@ void look_up(Context& context, Batch& batch, Lookup& out) noexcept {
     // No group, and this node's own, are beyond the table.
     Group* const group = out.groups[i] = context.tables.groups.find(to_underlying(found[i]));
     if (group == nullptr) continue;
-    out.flows[i] = flow_hash({slot.data, slot.length}, out.inner[i], context.hash_seed);
+    out.flows[i] = flow_hash({slot.data, slot.length}, out.inner[i], context.flow_key);
     __builtin_prefetch(&group->workers[context.number].bucket_of(out.flows[i]), 1);
   }
 }

@@ -1,6 +1,6 @@
 #include "dataplane/stages/inner.h"
 
-#include <rte_jhash.h>
+#include <sodium.h>
 
 namespace sky::dataplane {
 
@@ -43,22 +43,30 @@ void AddressBurst::find(const DestinationMap& map, std::array<GroupIndex, kBurst
   for (unsigned i = 0; i < count_; ++i) out[asked_[i].at] = found[asked_[i].found];
 }
 
+FlowKey random_flow_key() {
+  FlowKey key;
+  randombytes_buf(key.data(), sizeof(key));
+  return key;
+}
+
 namespace {
 
-/// Of both addresses, as many words as they are, protocol and ports. A length known beforehand: the rounds stand in a
-/// row.
+/// Of both addresses, as many words as they are, protocol and ports.
 template <size_t Addresses>
-uint32_t hash_words(const uint8_t* addresses, uint32_t protocol, uint32_t ports, uint32_t seed) noexcept {
-  std::array<uint32_t, Addresses + 2> words;  // copied, since an IP packet lies at any alignment
-  std::memcpy(words.data(), addresses, Addresses * sizeof(uint32_t));
-  words[Addresses] = protocol;
-  words[Addresses + 1] = ports;
-  return rte_jhash_32b(words.data(), words.size(), seed);
+uint32_t hash_words(const uint8_t* addresses, uint32_t protocol, uint32_t ports, const FlowKey& key) noexcept {
+  static_assert(3 + Addresses <= std::tuple_size_v<FlowKey>);
+  uint64_t sum = key[0] + key[1] * protocol + key[2] * ports;
+  for (size_t i = 0; i < Addresses; ++i) {
+    uint32_t word;
+    std::memcpy(&word, addresses + i * sizeof(word), sizeof(word));
+    sum += key[3 + i] * word;
+  }
+  return static_cast<uint32_t>(sum >> 32);
 }
 
 }  // namespace
 
-uint32_t flow_hash(std::span<const uint8_t> packet, const InnerPacket& inner, uint32_t seed) noexcept {
+uint32_t flow_hash(std::span<const uint8_t> packet, const InnerPacket& inner, const FlowKey& key) noexcept {
   constexpr uint8_t kTcp = 6;
   constexpr uint8_t kUdp = 17;
   const bool six = inner.family == Family::ipv6;
@@ -68,7 +76,7 @@ uint32_t flow_hash(std::span<const uint8_t> packet, const InnerPacket& inner, ui
   uint32_t ports = 0;
   if ((protocol == kTcp || protocol == kUdp) && !fragment && packet.size() >= header + sizeof(ports))
     std::memcpy(&ports, &packet[header], sizeof(ports));
-  return six ? hash_words<8>(inner.source, protocol, ports, seed) : hash_words<2>(inner.source, protocol, ports, seed);
+  return six ? hash_words<8>(inner.source, protocol, ports, key) : hash_words<2>(inner.source, protocol, ports, key);
 }
 
 }  // namespace sky::dataplane

@@ -80,7 +80,12 @@ class AddressBurst {
   unsigned n6_ = 0, n4_ = 0, count_ = 0;
 };
 
-/// A seeded hash of addresses, protocol and, where they stand at once behind the header, ports: one flow, one value.
-uint32_t flow_hash(std::span<const uint8_t> packet, const InnerPacket& inner, uint32_t seed) noexcept;
+/// Secret and random, all bits of it.
+using FlowKey = std::array<uint64_t, 11>;
+FlowKey random_flow_key();
+/// A hash of addresses, protocol and, where they stand at once behind the header, ports: one flow, one value. Who does
+/// not know the key finds no two flows of a family that are likelier to share 32 bits, or some of them, than by chance:
+/// MULTILINEAR of Lemire and Kaser, "Strongly universal string hashing is fast" (2014).
+uint32_t flow_hash(std::span<const uint8_t> packet, const InnerPacket& inner, const FlowKey& key) noexcept;
 
 }  // namespace sky::dataplane

@@ -102,13 +102,14 @@ struct GroupWorker {
   Bucket& bucket_of(uint32_t flow_hash) { return buckets[flow_hash % kBuckets]; }
 };
 
-struct Group {
+/// What every packet asks for stands in the first line.
+struct alignas(64) Group {
   explicit Group(unsigned count) : workers(count) {}
 
   GroupIndex index{};
   std::atomic<const GroupView*> view = nullptr;  ///< main: rw, worker: ro
+  std::vector<GroupWorker> workers;              ///< [worker]
   std::array<MemberLife, kMaxMembers> lives;
-  std::vector<GroupWorker> workers;  ///< [worker]
 
   ~Group() { delete view.load(std::memory_order_relaxed); }
 

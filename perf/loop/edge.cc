@@ -4,7 +4,6 @@
 #include <rte_udp.h>
 
 #include <cstring>
-#include <map>
 
 namespace sky::perf {
 
@@ -25,8 +24,10 @@ NodeConfig config() {
 
 /// Of each family one, in which a packet's own bytes are then changed.
 const Bytes& ip_template(Family family, size_t bytes) {
-  static std::map<std::pair<Family, size_t>, Bytes> known;
-  Bytes& packet = known[{family, bytes}];
+  static std::array<std::vector<Bytes>, 2> known;  // by their lengths
+  std::vector<Bytes>& its = known[family == Family::ipv6];
+  if (its.size() <= bytes) its.resize(bytes + 1);
+  Bytes& packet = its[bytes];
   if (packet.empty()) {
     packet = family == Family::ipv6
                  ? ipv6({.source = kLocal6, .destination = kLocal6, .payload = bytes - sizeof(rte_ipv6_hdr)})

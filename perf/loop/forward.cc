@@ -162,7 +162,7 @@ void Forward::value(Samples& samples) {
   fill();
   Samples bursts;
   for (unsigned burst = 0; burst < kChunk; burst += kBurst) bursts.push_back(clocks_each(kBurst, [&] { turn(); }));
-  if (discard() == kChunk) samples.insert(samples.end(), bursts.begin(), bursts.end());
+  if (out_port().discard() == kChunk) samples.insert(samples.end(), bursts.begin(), bursts.end());
 }
 
 void Forward::limit(Samples& samples) {
@@ -201,12 +201,6 @@ double Forward::raw_aead(uint32_t first, unsigned burst, bool& authentic) {
 void Forward::ping() {
   for (LinkPeer& peer : in_) in_port().push(peer.ping(true, 1'000'000));
   for (LinkPeer& peer : out_) out_port().push(peer.ping(true, 1'000'000));
-}
-
-unsigned Forward::discard() {
-  unsigned frames = 0;
-  while (out_port().discard()) ++frames;
-  return frames;
 }
 
 struct Transit {

@@ -72,9 +72,6 @@ class Forward {
   /// Clocks a packet that open and seal alone take of the burst that macswap sent; `first`: number of the chunk's
   /// first.
   double raw_aead(uint32_t first, unsigned burst, bool& authentic);
-  /// Those that left are taken away; returns how many.
-  unsigned discard();
-
   /// Fills in what seals towards the node, and what the node's own keys are.
   void take_keys();
   test::LinkPeer& out_of(const Circuit& circuit) { return out_.empty() ? in_[0] : out_[circuit.out]; }

@@ -103,7 +103,7 @@ Result<> Latency::play(Poll&& poll, Samples& latencies) {
     for (; left < sent; ++left) latencies.push_back(static_cast<double>(end - arrivals_[left]));
   }
   const unsigned sent = left;
-  while (out.discard()) continue;
+  out.discard();
   if (sent != frames) return fail("latency: found {} of {} frames forwarded", sent, frames);
   return {};
 }

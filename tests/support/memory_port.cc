@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -132,10 +133,14 @@ std::vector<Bytes> MemoryPort::pop_all() {
   return out;
 }
 
-bool MemoryPort::discard() {
-  rte_mbuf* mbuf = take();
-  rte_pktmbuf_free(mbuf);
-  return mbuf != nullptr;
+unsigned MemoryPort::discard() {
+  std::array<void*, 64> frames;
+  unsigned all = 0;
+  while (const unsigned some = rte_ring_dequeue_burst(from_node_, frames.data(), frames.size(), nullptr)) {
+    rte_pktmbuf_free_bulk(reinterpret_cast<rte_mbuf**>(frames.data()), some);
+    all += some;
+  }
+  return all;
 }
 
 }  // namespace sky::test

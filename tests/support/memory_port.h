@@ -39,8 +39,8 @@ class MemoryPort {
   std::vector<Bytes> pop_all();
   /// The same as the buffer it stands in, now the caller's; nullptr when there is none.
   rte_mbuf* take();
-  /// False when there is no frame; what it held is gone.
-  bool discard();
+  /// What the worker sent is gone; returns how many frames.
+  unsigned discard();
   unsigned room() const { return rte_ring_free_count(toward_node_); }
   /// No frame waits for the worker.
   bool idle() const { return rte_ring_empty(toward_node_) != 0; }

@@ -23,7 +23,8 @@ class Traffic {
   Traffic(dataplane::Quiescence& quiescence, Burst burst);
   ~Traffic();
 
-  /// Ends it. Whether all packets arrived; into `outcome` at what rate they did.
+  /// Ends it. Whether all packets arrived and the worker was busy with them for half of its time; into `outcome` at
+  /// what rate they came, and at what it takes them alone.
   Result<> stop(Outcome& outcome);
   /// Longest time in ns between two turns of the worker, since the last call.
   double longest_gap_ns() { return static_cast<double>(longest_gap_.exchange(0)) / clocks_.tsc_hz * 1e9; }
@@ -35,7 +36,7 @@ class Traffic {
   Burst burst_;
   const Clocks clocks_ = calibrate();
   uint64_t burst_clocks_ = 0;
-  uint64_t bursts_ = 0, lost_ = 0, passed_ = 0;
+  uint64_t bursts_ = 0, lost_ = 0, busy_ = 0, passed_ = 0;
   std::atomic<uint64_t> longest_gap_ = 0;
   std::atomic<bool> started_ = false, stop_ = false;
   std::unique_ptr<OtherCore> core_;

@@ -23,6 +23,8 @@ class Egress {
   Result<> verify();
   void value(Samples& samples);
   void limit(Samples& samples);
+  /// By which interfaces the library does its part of the limit best.
+  std::string interfaces() const { return raw_outer_.interface() + ", " + raw_inner_.interface(); }
 
  private:
   /// kChunk sealed frames from targets drawn at random, into the first port's receive ring.
@@ -190,7 +192,8 @@ Result<Case> egress_case(Edge& edge, const EdgeSpec& spec) {
               .chunks = 16,
               .value = [egress](Samples& samples) { egress->value(samples); },
               .limit = [egress](Samples& samples) { egress->limit(samples); },
-              .worker = &edge.node.worker().context().stats};
+              .worker = &edge.node.worker().context().stats,
+              .limit_by = [egress] { return egress->interfaces(); }};
 }
 
 }  // namespace sky::perf

@@ -218,13 +218,15 @@ Result<Case> forward_case(const ForwardSpec& spec, std::shared_ptr<Transit>* sha
   const std::shared_ptr<Forward> forward(own, &own->forward);
   forward->draw_by(spec.zipf);
   if (auto verified = forward->verify(); !verified) return std::unexpected(verified.error());
-  return Case{.name = spec.name,
-              .unit = kClocksPerPacket,
-              .limit_is = spec.kind == FrameKind::clear ? kMacswap : "macswap, open, seal",
-              .chunks = 16,
-              .value = [forward](Samples& samples) { forward->value(samples); },
-              .limit = [forward](Samples& samples) { forward->limit(samples); },
-              .worker = &forward->worker().context().stats};
+  Case forwards{.name = spec.name,
+                .unit = kClocksPerPacket,
+                .limit_is = spec.kind == FrameKind::clear ? kMacswap : "macswap, open, seal",
+                .chunks = 16,
+                .value = [forward](Samples& samples) { forward->value(samples); },
+                .limit = [forward](Samples& samples) { forward->limit(samples); },
+                .worker = &forward->worker().context().stats};
+  if (spec.kind != FrameKind::clear) forwards.limit_by = [forward] { return forward->interfaces(); };
+  return forwards;
 }
 
 }  // namespace sky::perf

@@ -35,6 +35,8 @@ class Forward {
   void draw_by(bool zipf) { zipf_ = zipf; }
   void value(Samples& samples);
   void limit(Samples& samples);
+  /// By which interfaces the library does its part of the limit best.
+  std::string interfaces() const { return raw_open_.interface() + ", " + raw_seal_.interface(); }
   /// kBurst frames of circuits drawn at random, into empty buffers; only a chunk's newest ones, by their place `at` in
   /// it, can be checked or reckoned with afterwards.
   void make(std::span<rte_mbuf* const> buffers, unsigned at = 0);

@@ -144,7 +144,8 @@ Result<Case> ingress_case(Edge& edge, const EdgeSpec& spec) {
               .chunks = 16,
               .value = [ingress](Samples& samples) { ingress->value(samples); },
               .limit = [ingress](Samples& samples) { ingress->limit(samples); },
-              .worker = &edge.node.worker().context().stats};
+              .worker = &edge.node.worker().context().stats,
+              .limit_by = [ingress] { return ingress->interfaces(); }};
 }
 
 }  // namespace sky::perf

@@ -19,6 +19,8 @@ class Ingress {
   Result<> verify();
   void value(Samples& samples);
   void limit(Samples& samples);
+  /// By which interfaces the library does its part of the limit best.
+  std::string interfaces() const { return raw_inner_.interface() + ", " + raw_outer_.interface(); }
   /// One burst, whose frames are taken away: its turn's clocks; nothing when a packet was lost.
   std::optional<uint64_t> pass_one();
 

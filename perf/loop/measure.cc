@@ -145,6 +145,7 @@ Result<Outcome> measure(const Case& one, unsigned runs, const Progress& progress
     for (const StageShares& each : stage_runs) shares.push_back(each[stage]);
     outcome.stages[stage] = median(shares);
   }
+  if (one.limit_by) outcome.limit_is += ": " + one.limit_by();
   summarize(outcome);
   return outcome;
 }

@@ -82,6 +82,8 @@ struct Case {
   std::function<void(Samples&)> value;
   std::function<void(Samples&)> limit;
   const WorkerStats* worker = nullptr;  ///< whose stages took the value's clocks
+  /// What is known of the limit once it ran, in a word or two.
+  std::function<std::string()> limit_by{};
   /// Instead of `chunks`, `value` and `limit`: what is no median of bursts says itself what it found.
   std::function<Result<>(Outcome&, unsigned runs, const Progress&)> whole{};
 };

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <string>
 
 #include "dataplane/batch.h"
 #include "dataplane/crypto/aead.h"
@@ -78,6 +79,7 @@ class RawPass {
     if (tried_ == kTries * kInterfaces)
       fastest_ = static_cast<size_t>(std::ranges::min_element(clocks_, {}, median) - clocks_.begin());
   }
+  std::string interface() const { return std::array{"direct", "job", "burst"}[fastest_]; }
 
  private:
   static constexpr unsigned kInterfaces = 3, kTries = 64;  // bursts each

@@ -19,8 +19,8 @@ namespace sky::perf {
 
 inline constexpr unsigned kEdgeLinks = 4;          ///< of each kind
 inline constexpr unsigned kEdgeDestinations = 16;  ///< of each kind: a session and a group of two members
-inline constexpr size_t kLoadBatch = 1'000;
-inline constexpr unsigned kEdgeFlows = 16;  ///< to each address
+inline constexpr size_t kLoadBatch = 1'000;        ///< prefixes
+inline constexpr unsigned kEdgeFlows = 16;         ///< to each address
 /// Where an IP packet lies in the frame that is to carry it.
 inline constexpr size_t kIpAt = sizeof(EthernetHeader) + kDatagramOverhead;
 

@@ -6,15 +6,52 @@ namespace sky::perf {
 
 using namespace sky::dataplane;
 
-JobFiller::JobFiller() : manager_(alloc_mb_mgr(0)) {
+RawEngine::RawEngine() : manager_(alloc_mb_mgr(0)) {
   init_mb_mgr_auto(manager_.get(), nullptr);
 }
 
-void JobFiller::expand(Suite suite, std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept {
+void RawEngine::expand(Suite suite, std::span<const uint8_t, kAeadKeyBytes> key, AeadKey& out) const noexcept {
   if (suite == Suite::aes_256_gcm) {
     IMB_AES256_GCM_PRE(manager_.get(), key.data(), reinterpret_cast<gcm_key_data*>(&out));
   } else {
     std::memcpy(out.expanded.data(), key.data(), key.size());
+  }
+}
+
+namespace {
+
+template <bool seals>
+void direct(IMB_MGR* manager, const AeadOp& op, uint8_t* tag) noexcept {
+  if (op.suite == Suite::aes_256_gcm) {
+    gcm_context_data context;
+    const auto* key = reinterpret_cast<const gcm_key_data*>(op.key);
+    const auto call = seals ? manager->gcm256_enc : manager->gcm256_dec;
+    return call(key, &context, op.data, op.data, op.length, op.nonce.data(), op.associated, op.associated_length, tag,
+                kAeadTagBytes);
+  }
+  chacha20_poly1305_context_data context;
+  const uint8_t* key = op.key->expanded.data();
+  IMB_CHACHA20_POLY1305_INIT(manager, key, &context, op.nonce.data(), op.associated, op.associated_length);
+  if constexpr (seals) {
+    IMB_CHACHA20_POLY1305_ENC_UPDATE(manager, key, &context, op.data, op.data, op.length);
+    IMB_CHACHA20_POLY1305_ENC_FINALIZE(manager, &context, tag, kAeadTagBytes);
+  } else {
+    IMB_CHACHA20_POLY1305_DEC_UPDATE(manager, key, &context, op.data, op.data, op.length);
+    IMB_CHACHA20_POLY1305_DEC_FINALIZE(manager, &context, tag, kAeadTagBytes);
+  }
+}
+
+}  // namespace
+
+void DirectEngine::seal(std::span<AeadOp> ops) noexcept {
+  for (const AeadOp& op : ops) direct<true>(manager_.get(), op, op.tag);
+}
+
+void DirectEngine::open(std::span<AeadOp> ops) noexcept {
+  std::array<uint8_t, kAeadTagBytes> tag;
+  for (AeadOp& op : ops) {
+    direct<false>(manager_.get(), op, tag.data());
+    op.authentic = tags_equal(tag.data(), op.tag);
   }
 }
 

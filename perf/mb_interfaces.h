@@ -1,5 +1,6 @@
-// IPsec-MB's two interfaces that the dataplane does not use for frames, as engines: jobs, submitted one by one, and
-// bursts of them. They live here alone: beside the direct calls of MbEngine they tell what the library can do at most.
+// IPsec-MB's three interfaces as engines, for both suites and with nothing around them: direct calls, jobs submitted
+// one by one, and bursts of jobs. Beside MbEngine, which has chosen for each suite and prefetches keys, they tell what
+// the library can do at most.
 #pragma once
 
 #include <intel-ipsec-mb.h>
@@ -12,12 +13,28 @@
 
 namespace sky::perf {
 
-/// What job and burst share: filling a job from an operation, and reading the result back. kBurst operations at most.
-class JobFiller : public dataplane::AeadEngine {
+class RawEngine : public dataplane::AeadEngine {
  public:
-  JobFiller();
+  RawEngine();
   void expand(Suite suite, std::span<const uint8_t, dataplane::kAeadKeyBytes> key,
               dataplane::AeadKey& out) const noexcept override;
+
+ protected:
+  struct FreeManager {
+    void operator()(IMB_MGR* manager) const { free_mb_mgr(manager); }
+  };
+  std::unique_ptr<IMB_MGR, FreeManager> manager_;
+};
+
+class DirectEngine final : public RawEngine {
+ public:
+  void seal(std::span<dataplane::AeadOp> ops) noexcept override;
+  void open(std::span<dataplane::AeadOp> ops) noexcept override;
+};
+
+/// What job and burst share: filling a job from an operation, and reading the result back. kBurst operations at most.
+class JobFiller : public RawEngine {
+ public:
   void seal(std::span<dataplane::AeadOp> ops) noexcept override { run(ops, IMB_DIR_ENCRYPT); }
   void open(std::span<dataplane::AeadOp> ops) noexcept override;
 
@@ -25,11 +42,6 @@ class JobFiller : public dataplane::AeadEngine {
   virtual void run(std::span<dataplane::AeadOp> ops, IMB_CIPHER_DIRECTION direction) noexcept = 0;
   /// The `index`th of a burst.
   void fill(IMB_JOB& job, const dataplane::AeadOp& op, size_t index, IMB_CIPHER_DIRECTION direction) noexcept;
-
-  struct FreeManager {
-    void operator()(IMB_MGR* manager) const { free_mb_mgr(manager); }
-  };
-  std::unique_ptr<IMB_MGR, FreeManager> manager_;
 
  private:
   std::array<std::array<uint8_t, dataplane::kAeadTagBytes>, dataplane::kBurst> tags_{};  ///< of what is opened

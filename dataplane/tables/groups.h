@@ -102,7 +102,7 @@ struct GroupWorker {
   Bucket& bucket_of(uint32_t flow_hash) { return buckets[flow_hash % kBuckets]; }
 };
 
-/// What every packet asks for stands in the first line.
+/// Where a packet's look-up goes on stands in the first line.
 struct alignas(64) Group {
   explicit Group(unsigned count) : workers(count) {}
 

@@ -96,11 +96,11 @@ std::string to_json(const Clocks& clocks, bool hugepages, double testpmd, std::s
 std::string to_table(const Clocks& clocks, std::span<const Outcome> outcomes) {
   std::string text = fmt::format("{}; TSC {:.3f} GHz, core about {:.2f} GHz\n",
                                  proc_value("/proc/cpuinfo", "model name"), clocks.tsc_hz / 1e9, clocks.core_hz / 1e9);
-  text += fmt::format("{:<20} {:>10} {:>8} {:>10} {:>8} {:>6}  {:<17} {:<34} {:>6}\n", "case", "value", "spread",
+  text += fmt::format("{:<20} {:>10} {:>8} {:>10} {:>8} {:>6}  {:<17} {:<41} {:>6}\n", "case", "value", "spread",
                       "limit", "spread", "M/s", "unit", "limit is", "ratio");
   for (const Outcome& one : outcomes) {
     const double rate = one.per_second(clocks);
-    text += fmt::format("{:<20} {:>10.1f} {:>8.1f} {:>10.1f} {:>8.1f} {:>6}  {:<17} {:<34} {:>6.3f}\n", one.name,
+    text += fmt::format("{:<20} {:>10.1f} {:>8.1f} {:>10.1f} {:>8.1f} {:>6}  {:<17} {:<41} {:>6.3f}\n", one.name,
                         one.value, one.spread, one.limit, one.limit_spread,
                         rate == 0 ? "" : fmt::format("{:.2f}", rate / 1e6), one.unit, one.limit_is, one.ratio());
     text += more_of(one) + stages_of(one);

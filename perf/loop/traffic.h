@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,8 +24,9 @@ class Traffic {
   Traffic(dataplane::Quiescence& quiescence, Burst burst);
   ~Traffic();
 
-  /// Ends it. Whether all packets arrived and the worker was busy with them for half of its time; into `outcome` at
-  /// what rate they came, and at what it takes them alone.
+  /// Nothing else is measured for so long: it finds out anew how long a burst takes, and goes on at half of that rate.
+  void rest(std::chrono::nanoseconds time);
+  /// Ends it. Whether all packets arrived, at half of the rate that was found; into `outcome` at what rate they did.
   Result<> stop(Outcome& outcome);
   /// Longest time in ns between two turns of the worker, since the last call.
   double longest_gap_ns() { return static_cast<double>(longest_gap_.exchange(0)) / clocks_.tsc_hz * 1e9; }
@@ -35,10 +37,11 @@ class Traffic {
   dataplane::Quiescence& quiescence_;
   Burst burst_;
   const Clocks clocks_ = calibrate();
-  uint64_t burst_clocks_ = 0;
-  uint64_t bursts_ = 0, lost_ = 0, busy_ = 0, passed_ = 0;
+  uint64_t burst_clocks_ = 0;  ///< as found last
+  uint64_t bursts_ = 0, lost_ = 0;
+  uint64_t found_clocks_ = 0, passed_ = 0;  ///< what the bursts take by what was found; all clocks
   std::atomic<uint64_t> longest_gap_ = 0;
-  std::atomic<bool> started_ = false, stop_ = false;
+  std::atomic<bool> started_ = false, rests_ = false, stop_ = false;
   std::unique_ptr<OtherCore> core_;
 };
 

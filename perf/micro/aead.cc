@@ -1,5 +1,5 @@
-// The AEADs over a burst: the dataplane's MbEngine, which calls IPsec-MB directly, beside the library's two other
-// interfaces, jobs and bursts, and beside libsodium.
+// The AEADs over a burst: the dataplane's MbEngine beside each of IPsec-MB's interfaces, direct calls, jobs and bursts,
+// and beside libsodium.
 #include <benchmark/benchmark.h>
 #include <sodium.h>
 
@@ -18,6 +18,7 @@ namespace sky::dataplane {
 namespace {
 
 using perf::BurstEngine;
+using perf::DirectEngine;
 using perf::JobEngine;
 
 /// Its own key schedule, made once as the others' are; a key takes no more room than theirs.
@@ -166,10 +167,12 @@ void sizes(benchmark::internal::Benchmark* one) {
 }
 BENCHMARK(seal<MbEngine>)->Apply(sizes);
 BENCHMARK(seal_ahead)->ArgNames({"bytes", "keys"})->ArgsProduct({{32}, {1, 64, 4096}})->UseManualTime();
+BENCHMARK(seal<DirectEngine>)->Apply(sizes);
 BENCHMARK(seal<JobEngine>)->Apply(sizes);
 BENCHMARK(seal<BurstEngine>)->Apply(sizes);
 BENCHMARK(seal<SodiumEngine>)->Apply(sizes);
 BENCHMARK(open<MbEngine>)->Apply(sizes);
+BENCHMARK(open<DirectEngine>)->Apply(sizes);
 BENCHMARK(open<JobEngine>)->Apply(sizes);
 BENCHMARK(open<BurstEngine>)->Apply(sizes);
 BENCHMARK(open<SodiumEngine>)->Apply(sizes);

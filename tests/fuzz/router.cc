@@ -22,8 +22,8 @@ std::unique_ptr<Node> make_node(NodeConfig config) {
   sched_getaffinity(0, sizeof(cores), &cores);
   auto node = std::make_unique<Node>(std::move(config));
   sched_setaffinity(0, sizeof(cores), &cores);
-  std::ranges::generate(node->worker().context().flow_key,
-                        std::mt19937_64(1));  // the same input takes the same way in each process
+  // The same input takes the same way in each process.
+  std::ranges::generate(node->worker().context().flow_key, std::mt19937_64(1));
   return node;
 }
 

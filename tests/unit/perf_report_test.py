@@ -1,6 +1,8 @@
 #!/usr/bin/python3
-"""The page that perf/run --report writes: whole in itself, every case in it, with and without an earlier run."""
+"""The files of perf/run. The page that --report writes: whole in itself, every case in it, with and without an earlier
+run; and what is said of files that cannot be read or written."""
 
+import json
 import sys
 import tempfile
 import unittest
@@ -8,7 +10,8 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "perf"))
-import report  # noqa: E402  found by the line above
+import files  # noqa: E402  found by the line above
+import report  # noqa: E402
 
 MACHINE = {"cpu": "a <CPU> & more", "cpus": 2, "kernel": "6.1", "load": "0.1", "tsc_hz": 2.6e9, "core_hz": 3.7e9,
            "hugepages": True}
@@ -61,6 +64,43 @@ class Report(unittest.TestCase):
     def test_draws_what_is_there(self):
         one = self.page({"machine": MACHINE, "cases": [case("hostile/badtag", 140.0, 300.0)]})
         self.assertEqual(1, one.count("<svg"))
+
+
+class Files(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def refused(self, do, *arguments):
+        with self.assertRaises(SystemExit) as refusal:
+            do(*arguments)
+        return str(refusal.exception)
+
+    def test_an_earlier_run_is_read(self):
+        file = self.folder / "old.json"
+        file.write_text(json.dumps(OLD))
+        self.assertEqual(OLD, files.earlier(file))
+
+    def test_what_is_no_earlier_run_is_refused_by_what_was_found(self):
+        file = self.folder / "old.json"
+        self.assertIn(f"--compare {file}: found No such file", self.refused(files.earlier, file))
+        for text, found in (("", "no JSON"), ("[1]", "JSON without cases"), ("{}", "JSON without cases"),
+                            ('{"cases": 7}', "JSON without cases"), ('{"cases": [{"name": "x"}]}', "a case without")):
+            file.write_text(text)
+            self.assertIn(f"found {found}", self.refused(files.earlier, file), text)
+        file.write_bytes(b"\xff\xfe")
+        self.assertIn("found no JSON", self.refused(files.earlier, file))
+
+    def test_all_that_cannot_be_written_is_said_at_once(self):
+        kept = self.folder / "kept.json"
+        kept.write_text("as it was")
+        files.expect_writable(kept, None)
+        self.assertEqual("as it was", kept.read_text())
+        said = self.refused(files.expect_writable, self.folder / "none" / "a", kept, self.folder)
+        self.assertIn(f"{self.folder / 'none' / 'a'}: cannot be written: No such file", said)
+        self.assertIn(f"{self.folder}: cannot be written: Is a directory", said)
+        self.assertEqual(2, len(said.splitlines()))
 
 
 if __name__ == "__main__":
